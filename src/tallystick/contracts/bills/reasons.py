@@ -1,0 +1,76 @@
+"""Why an act or a body about bills is refused: one word each, agreed by all members.
+
+Invariant: append-only; a word is never reused and never changes its meaning. What people read is
+in `texts.py`, complete by test. See docs/spec/bills.md.
+"""
+
+from __future__ import annotations
+
+from tallystick.protocol.errors import Reason
+
+
+class BillsReason(Reason):
+    """In groups, in the order in which the rules ask."""
+
+    # Catalogue: types and codes.
+    TYPE_UNKNOWN = "bills.type_unknown"
+    TYPE_EXPIRED = "bills.type_expired"
+    CODE_TYPE_MISMATCH = "bills.code_type_mismatch"
+
+    # Allotment of numbers.
+    ALLOC_OVERLAP = "bills.alloc_overlap"
+    ALLOC_OUTSIDE_PARENT = "bills.alloc_outside_parent"
+    ALLOC_WRONG_YEAR = "bills.alloc_wrong_year"
+    ALLOC_GAP = "bills.alloc_gap"
+    NUMBER_NOT_ALLOCATED = "bills.number_not_allocated"
+    NUMBER_USED = "bills.number_used"
+    NUMBER_VOID = "bills.number_void"
+    BLOCK_CLOSED = "bills.block_closed"
+    BLOCK_SUSPENDED = "bills.block_suspended"
+
+    # Issue.
+    TIME_FUTURE = "bills.time_future"
+    TIME_TOO_OLD = "bills.time_too_old"
+    PERIOD_CLOSED = "bills.period_closed"
+    ISSUER_SUSPENDED = "bills.issuer_suspended"
+    UNARCHIVED = "bills.unarchived"
+    BIZCODE_CONFLICT = "bills.bizcode_conflict"
+    PRIVACY_FIELD = "bills.privacy_field"
+
+    # Reversal.
+    REV_NOT_FOUND = "bills.rev_not_found"
+    REV_OF_RED = "bills.rev_of_red"
+    REV_EXCEEDS = "bills.rev_exceeds"
+    REV_LOCKED = "bills.rev_locked"
+    REV_PAPER_LIVE = "bills.rev_paper_live"
+    REV_OTHER_ISSUER = "bills.rev_other_issuer"
+    REV_PARTIAL_NOT_ALLOWED = "bills.rev_partial_not_allowed"
+    REV_ENDED = "bills.rev_ended"
+
+    # The body of a bill, in the order of `content.py`.
+    RULES_VERSION = "bills.rules_version"
+    CURRENCY_NOT_ALLOWED = "bills.currency_not_allowed"
+    RELATION_INVALID = "bills.relation_invalid"
+    PARTY_ID_INVALID = "bills.party_id_invalid"
+    TEXT_INVALID = "bills.text_invalid"
+    DATE_INVALID = "bills.date_invalid"
+    AMOUNT_FORMAT = "bills.amount_format"
+    ITEM_LIMIT = "bills.item_limit"
+    ITEM_UNKNOWN = "bills.item_unknown"
+    DETAIL_ORPHAN = "bills.detail_orphan"
+    EXTENSION_UNKNOWN = "bills.extension_unknown"
+    NEGATIVE_LINE = "bills.negative_line"
+    ZERO_LINE = "bills.zero_line"
+    ZERO_TOTAL = "bills.zero_total"
+    ROUNDING_LIMIT = "bills.rounding_limit"
+    SUM_ITEMS = "bills.sum_items"
+    SUM_DETAILS = "bills.sum_details"
+    SUM_SOURCES = "bills.sum_sources"
+    SUM_LIABILITY = "bills.sum_liability"
+    CLASS_INVALID = "bills.class_invalid"
+    SUM_CLASSES = "bills.sum_classes"
+    SUM_INPATIENT = "bills.sum_inpatient"
+    SUM_CHANNELS = "bills.sum_channels"
+
+    # The two halves of a bill.
+    BODY_MISMATCH = "bills.body_mismatch"

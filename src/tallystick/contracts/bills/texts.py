@@ -1,0 +1,332 @@
+"""What people read about a refusal: what is wrong and what to do, in Chinese and in English.
+
+Invariant: every `BillsReason` has its row (a test says so). The texts are no part of consensus and
+may be improved at any time. See docs/spec/bills.md.
+"""
+
+# ruff: noqa: RUF001 - Chinese sentences have Chinese punctuation.
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tallystick.contracts.bills.reasons import BillsReason
+
+
+class ReasonText(NamedTuple):
+    """What is wrong, and what whoever reads it can do."""
+
+    zh: str
+    en: str
+    todo_zh: str
+    todo_en: str
+
+
+TEXTS: dict[BillsReason, ReasonText] = {
+    BillsReason.TYPE_UNKNOWN: ReasonText(
+        "票种目录中没有该票种",
+        "the catalogue has no such bill type",
+        "核对票据代码前六位，或请财政部门登记票种",
+        "check the first six digits of the code, or ask finance to register the type",
+    ),
+    BillsReason.TYPE_EXPIRED: ReasonText(
+        "该票种在此时间不可用",
+        "the bill type is not in force at that time",
+        "改用现行票种",
+        "use the type now in force",
+    ),
+    BillsReason.CODE_TYPE_MISMATCH: ReasonText(
+        "票据代码与票种、区划或年度不符",
+        "the code does not match type, region or year",
+        "核对八位票据代码",
+        "check the eight digits of the code",
+    ),
+    BillsReason.ALLOC_OVERLAP: ReasonText(
+        "号段与已发放号段重叠",
+        "the range overlaps one already granted",
+        "查询已发放号段后另选起止号",
+        "look up the granted ranges and choose others",
+    ),
+    BillsReason.ALLOC_OUTSIDE_PARENT: ReasonText(
+        "号段超出上级号段",
+        "the range leaves its parent range",
+        "在上级号段剩余范围内发放",
+        "grant within what the parent has left",
+    ),
+    BillsReason.ALLOC_WRONG_YEAR: ReasonText(
+        "号段年度不符或尚不可发放",
+        "the range is of a wrong year",
+        "年度须与上级号段一致；下年度号段自十二月一日起发放",
+        "use the parent's year; next year's ranges open on 1 December",
+    ),
+    BillsReason.ALLOC_GAP: ReasonText(
+        "号段不连续，有号码未作说明",
+        "numbers in between are not accounted for",
+        "补齐缺号的开具、作废或退回情况",
+        "say of each missing number whether it is issued, void or returned",
+    ),
+    BillsReason.NUMBER_NOT_ALLOCATED: ReasonText(
+        "该号码未发放给本单位",
+        "the number was not granted to this issuer",
+        "使用本单位领用的号段",
+        "use a number from a range of your own",
+    ),
+    BillsReason.NUMBER_USED: ReasonText(
+        "该号码已开具票据",
+        "the number was already used",
+        "查询原票；确需开票请取下一个号码",
+        "look at the bill that has it; take the next number for another bill",
+    ),
+    BillsReason.NUMBER_VOID: ReasonText(
+        "该号码已作废",
+        "the number was declared void",
+        "取下一个可用号码",
+        "take the next free number",
+    ),
+    BillsReason.BLOCK_CLOSED: ReasonText(
+        "号段已关闭",
+        "the range is closed",
+        "使用开放的号段",
+        "use an open range",
+    ),
+    BillsReason.BLOCK_SUSPENDED: ReasonText(
+        "号段已暂停使用",
+        "the range is suspended",
+        "联系发放单位了解原因并恢复",
+        "ask whoever granted it why, and to resume it",
+    ),
+    BillsReason.TIME_FUTURE: ReasonText(
+        "开票时间晚于账本时间",
+        "the time of issue is ahead of the ledger",
+        "校准本机时钟后重新开具",
+        "set the clock right and issue again",
+    ),
+    BillsReason.TIME_TOO_OLD: ReasonText(
+        "开票时间早于允许范围",
+        "the time of issue is too far back",
+        "以当前时间开具；补开请联系财政部门",
+        "issue with the present time; ask finance about late bills",
+    ),
+    BillsReason.PERIOD_CLOSED: ReasonText(
+        "所属期间已核销",
+        "the period is closed",
+        "在当前期间更正",
+        "correct it in the present period",
+    ),
+    BillsReason.ISSUER_SUSPENDED: ReasonText(
+        "开票单位已暂停开票",
+        "the issuer is suspended",
+        "处理未归档票据或联系财政部门",
+        "clear what is not archived, or ask finance",
+    ),
+    BillsReason.UNARCHIVED: ReasonText(
+        "有票据超期未经财政归档核对",
+        "bills are overdue for finance's archive",
+        "重新投递这些票据的内容",
+        "deliver the bodies of those bills again",
+    ),
+    BillsReason.BIZCODE_CONFLICT: ReasonText(
+        "同一业务流水号已开具内容不同的票据",
+        "the business code already has a bill with other content",
+        "查询原票；更正请冲红重开",
+        "look at that bill; to correct it, reverse and replace it",
+    ),
+    BillsReason.PRIVACY_FIELD: ReasonText(
+        "账本记录中含有个人信息字段",
+        "a record would carry personal data",
+        "把该字段移入票据内容",
+        "move the field to the body",
+    ),
+    BillsReason.REV_NOT_FOUND: ReasonText(
+        "找不到被冲红的票据",
+        "the bill to be reversed does not exist",
+        "核对票据代码和号码",
+        "check its code and number",
+    ),
+    BillsReason.REV_OF_RED: ReasonText(
+        "红字票据不能再冲红",
+        "a red bill cannot be reversed",
+        "如需恢复请重新开具蓝字票据",
+        "issue a new blue bill instead",
+    ),
+    BillsReason.REV_EXCEEDS: ReasonText(
+        "冲红金额超过原票余额",
+        "the reversal exceeds what is left of the bill",
+        "将冲红金额减至余额以内",
+        "reverse no more than what is left",
+    ),
+    BillsReason.REV_LOCKED: ReasonText(
+        "票据已被报销锁定",
+        "the bill is locked by a claim",
+        "发起冲红申请，等待报销单位解锁",
+        "request the reversal and wait for the release",
+    ),
+    BillsReason.REV_PAPER_LIVE: ReasonText(
+        "已换开纸质票据，尚未收回",
+        "a paper form of the bill is still live",
+        "收回并作废纸质票据后再冲红",
+        "recover and void the paper first",
+    ),
+    BillsReason.REV_OTHER_ISSUER: ReasonText(
+        "只能由原开票单位以同一票种冲红",
+        "only its issuer reverses a bill, with its type",
+        "请原开票单位办理",
+        "ask the issuer of the bill",
+    ),
+    BillsReason.REV_PARTIAL_NOT_ALLOWED: ReasonText(
+        "该票种不允许部分冲红",
+        "the type does not allow partial reversal",
+        "全额冲红后重新开具",
+        "reverse it in full and issue a new bill",
+    ),
+    BillsReason.REV_ENDED: ReasonText(
+        "原票已全部冲红",
+        "the bill is fully reversed already",
+        "无需再次冲红",
+        "nothing is left to reverse",
+    ),
+    BillsReason.RULES_VERSION: ReasonText(
+        "票据内容所用的规则版本未知",
+        "the body names rules that are not known here",
+        "升级软件，或按现行规则版本重新生成",
+        "update the software, or make the body under the present rules",
+    ),
+    BillsReason.CURRENCY_NOT_ALLOWED: ReasonText(
+        "该票种不允许此币种",
+        "the type does not allow the currency",
+        "使用票种规定的币种",
+        "use a currency of the type",
+    ),
+    BillsReason.RELATION_INVALID: ReasonText(
+        "关联票据填写有误",
+        "the related bills do not make sense",
+        "红字票据须且只须填写被冲红的原票；核对结算分票序号",
+        "a red bill names the bill it reverses and nothing else; check the part numbers",
+    ),
+    BillsReason.PARTY_ID_INVALID: ReasonText(
+        "单位或交款人的名称、证件号码有误",
+        "a name or an identifier of a party is not valid",
+        "核对名称和证件号码的校验位",
+        "check the name and the check digit of the number",
+    ),
+    BillsReason.TEXT_INVALID: ReasonText(
+        "文字含有控制字符或混合书写方向",
+        "a text has control characters or mixed directions",
+        "删除不可见字符后重新提交",
+        "remove the invisible characters",
+    ),
+    BillsReason.DATE_INVALID: ReasonText(
+        "日期不存在或先后颠倒",
+        "a date does not exist or is out of order",
+        "核对就诊、入院和出院日期",
+        "check the dates of visit, admission and discharge",
+    ),
+    BillsReason.AMOUNT_FORMAT: ReasonText(
+        "金额格式有误",
+        "the amount is not written as an amount",
+        "写成如 993.54 的形式，无千分位和正号",
+        "write it like 993.54, without separators or plus sign",
+    ),
+    BillsReason.ITEM_LIMIT: ReasonText(
+        "项目行数不符合票种规定",
+        "too many lines, or none",
+        "合并项目，或分开开具",
+        "merge lines, or issue several bills",
+    ),
+    BillsReason.ITEM_UNKNOWN: ReasonText(
+        "收费项目编码不在目录中",
+        "an item code is not in the catalogue",
+        "使用票种目录中的项目编码",
+        "use an item code of the type's catalogue",
+    ),
+    BillsReason.DETAIL_ORPHAN: ReasonText(
+        "清单明细没有对应的收费项目",
+        "a list line belongs to no item",
+        "核对明细所属的项目行",
+        "check which item the line belongs to",
+    ),
+    BillsReason.EXTENSION_UNKNOWN: ReasonText(
+        "扩展项不在目录中或重复",
+        "an extension is unknown or given twice",
+        "只用票种规定的扩展项，每项一次",
+        "use the type's extension keys, each once",
+    ),
+    BillsReason.NEGATIVE_LINE: ReasonText(
+        "存在负数金额的明细",
+        "there are lines with negative amounts",
+        "将退药退费行与原行相抵后再开票",
+        "net returned goods with their original lines",
+    ),
+    BillsReason.ZERO_LINE: ReasonText(
+        "存在金额为零的明细",
+        "there are lines of zero",
+        "删除金额为零的行",
+        "leave out the lines of zero",
+    ),
+    BillsReason.ZERO_TOTAL: ReasonText(
+        "票据金额为零",
+        "the total is zero",
+        "该票种不开具零金额票据",
+        "no bill of this type is due for nothing",
+    ),
+    BillsReason.ROUNDING_LIMIT: ReasonText(
+        "尾差超过票种限额",
+        "the rounding is more than the type allows",
+        "核对合计金额",
+        "check the total",
+    ),
+    BillsReason.SUM_ITEMS: ReasonText(
+        "项目金额合计与票据总金额不符",
+        "the items do not add up to the total",
+        "核对项目、减免、尾差与总金额",
+        "check items, discount, rounding and total",
+    ),
+    BillsReason.SUM_DETAILS: ReasonText(
+        "清单明细合计与项目金额不符",
+        "the list lines do not add up to their item",
+        "核对该项目的清单明细",
+        "check the list lines of that item",
+    ),
+    BillsReason.SUM_SOURCES: ReasonText(
+        "各支付来源合计与总金额不符",
+        "the sources of payment do not add up to the total",
+        "核对统筹基金、其他、个人账户和现金支付",
+        "check fund, other, account and cash",
+    ),
+    BillsReason.SUM_LIABILITY: ReasonText(
+        "个人自付与自费合计不符",
+        "self-pay and self-expense do not add up",
+        "自付加自费应等于账户支付加现金支付",
+        "they must equal account plus cash",
+    ),
+    BillsReason.CLASS_INVALID: ReasonText(
+        "医保类别或先行自付填写有误",
+        "an insurance class or its self-paid part is not valid",
+        "核对该行的甲乙丙类别、自付比例和金额",
+        "check class, ratio and amounts of that line",
+    ),
+    BillsReason.SUM_CLASSES: ReasonText(
+        "甲乙丙类合计与明细不符",
+        "the sums by insurance class do not match the lines",
+        "核对乙类、丙类和先行自付合计",
+        "check the sums of class b, class c and pre-self-pay",
+    ),
+    BillsReason.SUM_INPATIENT: ReasonText(
+        "预缴、补缴、退费与现金支付不符",
+        "prepaid, recharged and refunded do not give the cash part",
+        "预缴加补缴减退费应等于现金支付",
+        "prepaid plus recharged less refunded must equal cash",
+    ),
+    BillsReason.SUM_CHANNELS: ReasonText(
+        "交费渠道合计与所属支付来源不符",
+        "the pay channels do not add up to their source",
+        "核对各渠道金额",
+        "check the amounts of the channels",
+    ),
+    BillsReason.BODY_MISMATCH: ReasonText(
+        "票据内容与账本记录不一致",
+        "the body is not what the record says",
+        "不要使用该票据内容，并向开票单位和财政部门报告",
+        "do not use this body; report it to the issuer and to finance",
+    ),
+}
