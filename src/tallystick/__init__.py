@@ -1,0 +1,1 @@
+"""Tallystick: a ledger for public records, kept by organisations that need not trust each other."""

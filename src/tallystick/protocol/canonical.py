@@ -1,0 +1,120 @@
+"""One value, one byte string: canonical JSON, which is RFC 8785 without floats and with ASCII names.
+
+Four words: a `Record` is a closed typed object, `encode` writes it, `decode` reads it and refuses
+every other spelling, `narrow` types what was already parsed. Bytes travel as padded base64
+(RFC 4648 section 4, as in C2SP); integers stay within ±(2^53 - 1). See docs/spec/encoding.md.
+
+Invariant: ``encode(decode(data, T)) == data`` for every accepted `data`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from tallystick.protocol.errors import Malformed
+
+T = TypeVar("T")
+
+INTEGER_MAX = 2**53 - 1
+"""Largest integer that every JSON reader keeps exactly (RFC 8785 appendix D)."""
+
+DOCUMENT_BYTES_MAX = 4 * 1024 * 1024
+"""Nothing that we parse as one value is larger: an upper bound on the memory of one decode."""
+
+
+class Record(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    gc=False,
+):
+    """A closed object: unknown members are refused, a member at its default is absent."""
+
+
+Raw = msgspec.Raw
+"""The bytes of a value that is not parsed yet."""
+
+UNSET = msgspec.UNSET
+Unset = msgspec.UnsetType
+Meta = msgspec.Meta
+replace = msgspec.structs.replace
+"""A copy of a record with some fields changed."""
+
+_encoder = msgspec.json.Encoder(order="sorted")
+encode = _encoder.encode
+"""The one byte string of a value: sorted names, no white space, base64 for bytes."""
+
+
+@cache
+def decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
+    """A compiled, strict parser for `kind`. It does not check that the spelling is canonical."""
+    return msgspec.json.Decoder(kind, strict=True)
+
+
+def parse(data: bytes, kind: type[T]) -> T:
+    """Parse `data` as `kind` without the canonical check: for callers that compare themselves."""
+    if len(data) > DOCUMENT_BYTES_MAX:
+        raise Malformed(f"{len(data)} bytes, more than {DOCUMENT_BYTES_MAX}")
+    try:
+        parsed: T = decoder(kind).decode(data)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `")
+        raise Malformed(message, path=_pointer(path)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"not JSON: {error}") from None
+    except RecursionError:
+        raise Malformed("nested too deeply") from None
+    return parsed
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """Read `data` as the one encoding of a value of type `kind`.
+
+    Raises `Malformed` for anything else: other white space or order, duplicate or unknown
+    members, defaults spelled out, floats, trailing data.
+    """
+    value = parse(data, kind)
+    check_plain(value)
+    if encode(value) != data:
+        raise Malformed("not the canonical encoding of this value")
+    return value
+
+
+def narrow(value: object, kind: type[T]) -> T:
+    """Type an already parsed value (dicts, lists, strings) as `kind`, or raise `Malformed`."""
+    try:
+        return msgspec.convert(value, kind, strict=True)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `")
+        raise Malformed(message, path=_pointer(path)) from None
+
+
+def builtins(value: object) -> Any:
+    """The value as dicts, lists, strings and integers, as it stands in the JSON text."""
+    return msgspec.to_builtins(value, order="sorted")
+
+
+def _pointer(path: str) -> str:
+    """Turn msgspec's ``$.items[3].number`` into ``items/3/number``."""
+    return (
+        path.rstrip("`").lstrip("$").replace("[", "/").replace("]", "").replace(".", "/").strip("/")
+    )
+
+
+def check_plain(value: object) -> None:
+    """Refuse numbers outside the profile in untyped values; typed fields cannot hold them."""
+    if isinstance(value, float):
+        raise Malformed("a number with a fraction or exponent")
+    if isinstance(value, int) and abs(value) > INTEGER_MAX:
+        raise Malformed("an integer beyond 2^53 - 1")
+    if isinstance(value, dict):
+        for member in value.values():
+            check_plain(member)
+    elif isinstance(value, list):
+        for member in value:
+            check_plain(member)
