@@ -23,15 +23,15 @@ setup: $(SETUP)
 $(SETUP): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	    || { echo 'Tallystick needs Python 3.11 or newer; say which: make setup PYTHON=python3.11' >&2; exit 1; }
-	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	@$(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	    || $(PYTHON) -m venv --clear .venv
 	@$(BIN)/uv --version 2>/dev/null | grep -q '^$(subst ==, ,$(UV_PIN))\b' \
 	    || $(BIN)/python -m pip install --quiet --disable-pip-version-check '$(UV_PIN)'
-	$(UV) sync --frozen --quiet
+	@$(UV) sync --frozen --quiet
 	@touch $@
 
 $(BENCH): $(SETUP)
-	$(UV) sync --frozen --quiet --extra bench
+	@$(UV) sync --frozen --quiet --extra bench
 	@touch $@
 
 demo: setup
@@ -54,4 +54,4 @@ bench: $(BENCH)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 soak: setup
-	$(BIN)/python -m tests.soak $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m tests.soak $(ARGS)

@@ -1,1 +1,1 @@
-"""The bytes that a second implementation must reproduce. No I/O, no clock, no chance (docs/spec/)."""
+"""The bytes that a second implementation must reproduce. No I/O, clock or chance (docs/spec/)."""

@@ -1,4 +1,4 @@
-"""One value, one byte string: canonical JSON, which is RFC 8785 without floats and with ASCII names.
+"""One value, one byte string: canonical JSON, that is RFC 8785 without floats, with ASCII names.
 
 Four words: a `Record` is a closed typed object, `encode` writes it, `decode` reads it and refuses
 every other spelling, `narrow` types what was already parsed. Bytes travel as padded base64
@@ -10,7 +10,7 @@ Invariant: ``encode(decode(data, T)) == data`` for every accepted `data`.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, dataclass_transform
 
 import msgspec
 
@@ -25,6 +25,7 @@ DOCUMENT_BYTES_MAX = 4 * 1024 * 1024
 """Nothing that we parse as one value is larger: an upper bound on the memory of one decode."""
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 class Record(
     msgspec.Struct,
     frozen=True,
@@ -33,7 +34,10 @@ class Record(
     omit_defaults=True,
     gc=False,
 ):
-    """A closed object: unknown members are refused, a member at its default is absent."""
+    """A closed object: unknown members are refused, a member at its default is absent.
+
+    The decorator only tells type checkers that the keywords below hold for every subclass.
+    """
 
 
 Raw = msgspec.Raw
@@ -60,8 +64,9 @@ def parse(data: bytes, kind: type[T]) -> T:
     """Parse `data` as `kind` without the canonical check: for callers that compare themselves."""
     if len(data) > DOCUMENT_BYTES_MAX:
         raise Malformed(f"{len(data)} bytes, more than {DOCUMENT_BYTES_MAX}")
+    key: Any = kind  # every type is hashable, which type checkers cannot know of type[T]
     try:
-        parsed: T = decoder(kind).decode(data)
+        parsed: T = decoder(key).decode(data)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `")
         raise Malformed(message, path=_pointer(path)) from None

@@ -23,7 +23,7 @@ class Reason(StrEnum):
 
 
 class TallystickError(Exception):
-    """Base of all expected failures; `path` names the field, as a JSON pointer without the slash."""
+    """Base of all expected failures; `path` names the field: a JSON pointer without its slash."""
 
     def __init__(self, detail: str = "", *, path: str = "") -> None:
         super().__init__(detail)
