@@ -1,0 +1,395 @@
+"""The supervisor's archive: every bill's body, checked against its record, and what is still owed.
+
+It is told of the records in the order of the log (`expect`) and given sealed deliveries, in any
+order (`receive`). A body that the record commits to and that breaks a rule is a finding; what the
+record does not commit to proves nothing against anyone and is turned away. It proposes no
+transaction: `watermark` is what the supervisor's own act then says. See docs/spec/archive.md.
+
+Invariant: an entry below the watermark is checked and kept, or it is among the exceptions.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from tallystick.protocol.body import body_root
+from tallystick.protocol.canonical import Meta, Record, decode, encode
+from tallystick.protocol.errors import Busy, Malformed, Rejected, VerificationFailed
+from tallystick.protocol.values import Count, Nonce
+from tallystick.vault import post
+from tallystick.vault.ciphers import Ciphers
+from tallystick.vault.delivery import Head, Letter, open_delivery
+from tallystick.vault.files import Files
+from tallystick.vault.post import Inbox
+from tallystick.vault.store import BusinessKey, ContentCheck, blind_key
+
+KIND = "archive"
+PURPOSE = "archive"
+"""What a delivery to an archive is sealed for."""
+EXCEPTIONS_MAX = 1_000
+
+_SCHEMA = f"""
+    CREATE TABLE IF NOT EXISTS entries (
+        entry INTEGER PRIMARY KEY, issuer TEXT NOT NULL, network BLOB NOT NULL, tx BLOB NOT NULL,
+        n INTEGER NOT NULL, code INTEGER NOT NULL, number INTEGER NOT NULL, root BLOB NOT NULL,
+        state TEXT NOT NULL DEFAULT 'awaited', cell INTEGER, reversed INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (code, number)
+    );
+    CREATE INDEX IF NOT EXISTS unchecked ON entries (issuer, entry) WHERE state <> 'archived';
+    CREATE TABLE IF NOT EXISTS business (
+        key BLOB NOT NULL, entry INTEGER NOT NULL, before BLOB, PRIMARY KEY (key, entry)
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS findings (id INTEGER PRIMARY KEY, finding BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS told (one INTEGER PRIMARY KEY, size INTEGER NOT NULL);
+    {post.SCHEMA}
+"""
+_FINDING_CONTEXT = b"tallystick/finding/v1\n"
+_FINDING_LABEL = b"finding"
+
+R = TypeVar("R")
+Status = Literal["archived", "already", "wrong", "waiting", "turned_away"]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """An accepted record that owes a body, as the log says."""
+
+    entry: int
+    """Log index."""
+    network: bytes
+    issuer: str
+    tx_id: str
+    n: int
+    code: int
+    number: int
+    root: bytes
+
+
+class Finding(Record, kw_only=True):
+    """What does not fit. It stays here; the ledger has its digest."""
+
+    kind: Literal["content", "repeated", "unreversed"]
+    """Broke a rule; is for the same as others; is the next for what a live bill is for."""
+    issuer: str
+    code: Count
+    number: Count
+    others: Annotated[list[tuple[int, int]], Meta(max_length=100)] = []
+    """(code, number) of the other bills that it is about."""
+    reason: str = ""
+    path: str = ""
+    detail: str = ""
+    nonce: Nonce
+    """Keeps the digest from being guessed."""
+
+    @property
+    def digest(self) -> bytes:
+        """What may stand on the ledger."""
+        return sha256(_FINDING_CONTEXT + encode(self)).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one delivery."""
+
+    status: Status
+    code: int = 0
+    number: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """All of an issuer's entries below `below` are archived, except these (code, number)."""
+
+    below: int
+    exceptions: tuple[tuple[int, int], ...]
+
+
+class Archive(Generic[R]):
+    """The bodies of many issuers. May be used by many threads; each call that writes is durable."""
+
+    def __init__(
+        self,
+        files: Files,
+        delivery_keys: Mapping[bytes, X25519PrivateKey],
+        fetch_record: Callable[[Expected], R],
+        check: ContentCheck[R],
+        business: Callable[[bytes], Sequence[BusinessKey]],
+    ) -> None:
+        self._files = files
+        self._inbox = Inbox(files)
+        self._keys = delivery_keys
+        self._fetch_record = fetch_record
+        self._check = check
+        self._business = business
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        key: bytes,
+        *,
+        delivery_keys: Mapping[bytes, X25519PrivateKey],
+        fetch_record: Callable[[Expected], R],
+        check: ContentCheck[R],
+        business: Callable[[bytes], Sequence[BusinessKey]],
+    ) -> Self:
+        """Open the archive in `folder` under its 32-byte key, making it if there is none.
+
+        `delivery_keys` are its own, by public key, the retired ones while deliveries to them are
+        under way. `check` raises `Rejected` for a body that breaks a rule or differs from its
+        record; `business` reads the keys that no two live bills of an issuer may share out of a
+        body that passed, none for a red bill.
+        """
+        files = Files(folder, Ciphers(key), KIND, _SCHEMA)
+        return cls(files, delivery_keys, fetch_record, check, business)
+
+    def close(self) -> None:
+        """Close the files; what was written is safe without it."""
+        self._files.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def expect(self, entries: Sequence[Expected], *, size: int) -> None:
+        """These are all the records that owe a body up to log size `size`, since the last call.
+
+        Saying it again changes nothing. Deliveries that came too early wait for `retry`.
+        """
+        with self._files.transaction() as db:
+            db.executemany(
+                "INSERT OR IGNORE INTO entries (entry, issuer, network, tx, n, code, number, root) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        *(one.entry, one.issuer, one.network, bytes.fromhex(one.tx_id), one.n),
+                        *(one.code, one.number, one.root),
+                    )
+                    for one in entries
+                ],
+            )
+            db.execute(
+                "INSERT INTO told VALUES (1, ?) "
+                "ON CONFLICT (one) DO UPDATE SET size = max(size, excluded.size)",
+                (size,),
+            )
+
+    def mark_reversed(self, bills: Sequence[tuple[int, int]]) -> None:
+        """(code, number): the ledger says that these were fully reversed."""
+        with self._files.transaction() as db:
+            db.executemany("UPDATE entries SET reversed = 1 WHERE code = ? AND number = ?", bills)
+
+    def receive(self, deliveries: Sequence[bytes], *, at: int) -> list[Outcome]:
+        """Judge each delivery and keep what is good; the answer is given once that is durable."""
+        with self._files.transaction(with_keys=True):
+            return [self._receive(data, at) for data in deliveries]
+
+    def retry(self, *, limit: int = 1_000) -> list[Outcome]:
+        """Judge again what waits for its record; those that wait on are not in the answer."""
+        outcomes: list[Outcome] = []
+        after = 0
+        while len(outcomes) < limit and (some := self._inbox.waiting(after=after, limit=100)):
+            after = some[-1][0]
+            with self._files.transaction(with_keys=True):
+                judged = [(row, self._judge(data)) for row, data in some]
+                done = [(row, outcome) for row, outcome in judged if outcome.status != "waiting"]
+                self._inbox.done_within([row for row, _ in done])
+            outcomes += [outcome for _, outcome in done]
+        return outcomes
+
+    def get(self, code: int, number: int) -> tuple[bytes, bytes]:
+        """Body and secret. `KeyError`: not here; `Damaged`: not what was put."""
+        rows = self._files.query(
+            "SELECT network, issuer, cell FROM entries "
+            "WHERE code = ? AND number = ? AND cell IS NOT NULL",
+            (code, number),
+        )
+        if not rows:
+            raise KeyError(f"no body of {code}:{number} in this archive")
+        network, issuer, cell = rows[0]
+        return self._files.read_cell(cell, _label(network, code, number, issuer))
+
+    def watermark(
+        self, issuer: str, *, exceptions_max: int = EXCEPTIONS_MAX, codes_max: int | None = None
+    ) -> Watermark:
+        """How far an issuer's bodies are checked; it stops where the exceptions would be too many.
+
+        It never goes back: what is missing below it can only become less.
+        """
+        size = next(iter(self._files.query("SELECT size FROM told")), (0,))[0]
+        exceptions: list[tuple[int, int]] = []
+        codes: set[int] = set()
+        for entry, code, number in self._files.query(
+            "SELECT entry, code, number FROM entries INDEXED BY unchecked "
+            "WHERE issuer = ? AND state <> 'archived' ORDER BY entry LIMIT ?",
+            (issuer, exceptions_max + 1),
+        ):
+            codes.add(code)
+            if len(exceptions) == exceptions_max or (
+                codes_max is not None and len(codes) > codes_max
+            ):
+                return Watermark(entry, tuple(exceptions))
+            exceptions.append((code, number))
+        return Watermark(size, tuple(exceptions))
+
+    def findings(self, *, after: int = 0, limit: int = 1_000) -> list[tuple[int, Finding]]:
+        """(position, finding) from the oldest on."""
+        rows = self._files.query(
+            "SELECT id, finding FROM findings WHERE id > ? ORDER BY id LIMIT ?", (after, limit)
+        )
+        reveal = self._files.ciphers.reveal
+        return [
+            (row, decode(reveal(hidden, _FINDING_LABEL, f"finding {row}"), Finding))
+            for row, hidden in rows
+        ]
+
+    def find_unreversed(self) -> list[Finding]:
+        """Bills that are the next for a purpose while the one before is live, as of the log told.
+
+        Asked for, not noted on arrival: bodies come in any order, and before their reversals.
+        """
+        rows = self._files.query(
+            "SELECT DISTINCT e.issuer, e.code, e.number, p.code, p.number FROM business b "
+            "JOIN business q ON q.key = b.before JOIN entries p ON p.entry = q.entry "
+            "JOIN entries e ON e.entry = b.entry WHERE p.reversed = 0 ORDER BY e.entry"
+        )
+        return [
+            _finding("unreversed", issuer, code, number, others=[(before_code, before_number)])
+            for issuer, code, number, before_code, before_number in rows
+        ]
+
+    def _receive(self, data: bytes, at: int) -> Outcome:
+        outcome = self._judge(data)
+        if outcome.status == "waiting":
+            try:
+                self._inbox.put_within(data, at=at)
+            except Busy as error:
+                return Outcome("turned_away", outcome.code, outcome.number, error.detail)
+        return outcome
+
+    def _judge(self, data: bytes) -> Outcome:
+        """1. opens for us    2. for an archive    3. its record is known    4. and the one it names
+        5. new here    6. the record commits to this body    7. the body passes    8. once only
+        """
+        try:
+            head, letter = open_delivery(data, self._keys)  # 1
+            if head.purpose != PURPOSE:  # 2
+                raise VerificationFailed(f"sealed for {head.purpose}", path="purpose")
+            found = self._find(letter.code, letter.number)
+            if found is None:  # 3
+                return Outcome("waiting", letter.code, letter.number)
+            expected, state = found
+            _check_head(head, expected)  # 4
+            if state != "awaited":  # 5
+                return Outcome("already", letter.code, letter.number)
+            body = decode(letter.body, dict[str, Any])
+            if body_root(body, letter.secret) != expected.root:  # 6
+                raise VerificationFailed("not the body that the record commits to", path="root")
+        except (Malformed, VerificationFailed) as error:
+            return Outcome("turned_away", detail=str(error))
+        try:
+            self._check(letter.body, self._fetch_record(expected))  # 7
+        except (Malformed, Rejected) as error:
+            self._keep(expected, letter, "wrong")
+            reason = error.reason.value if isinstance(error, Rejected) else ""
+            self._note(
+                _finding(
+                    *("content", expected.issuer, expected.code, expected.number),
+                    reason=reason,
+                    path=error.path,
+                    detail=error.detail,
+                )
+            )
+            return Outcome("wrong", letter.code, letter.number, str(error))
+        self._keep(expected, letter, "archived")
+        self._note_repeats(expected, self._business(letter.body))  # 8
+        return Outcome("archived", letter.code, letter.number)
+
+    def _find(self, code: int, number: int) -> tuple[Expected, str] | None:
+        for entry, network, issuer, tx, n, root, state in self._files.query(
+            "SELECT entry, network, issuer, tx, n, root, state FROM entries "
+            "WHERE code = ? AND number = ?",
+            (code, number),
+        ):
+            return Expected(entry, network, issuer, tx.hex(), n, code, number, root), state
+        return None
+
+    def _keep(self, expected: Expected, letter: Letter, state: Status) -> None:
+        label = _label(expected.network, expected.code, expected.number, expected.issuer)
+        cell = self._files.add_cell(letter.body, letter.secret, label)
+        self._files.db.execute(
+            "UPDATE entries SET state = ?, cell = ? WHERE entry = ?", (state, cell, expected.entry)
+        )
+
+    def _note_repeats(self, expected: Expected, keys: Sequence[BusinessKey]) -> None:
+        db, others = self._files.db, set()
+        for key in keys:
+            named = (self._files.ciphers, expected.network, expected.issuer)
+            blinded = blind_key(*named, key)
+            before = (
+                blind_key(*named, key._replace(ordinal=key.ordinal - 1))
+                if key.ordinal > 1
+                else None
+            )
+            others.update(
+                self._files.query(
+                    "SELECT e.code, e.number FROM business b JOIN entries e ON e.entry = b.entry "
+                    "WHERE b.key = ? AND b.entry <> ?",
+                    (blinded, expected.entry),
+                )
+            )
+            db.execute(
+                "INSERT OR IGNORE INTO business VALUES (?, ?, ?)", (blinded, expected.entry, before)
+            )
+        if others:
+            numbers = sorted((code, number) for code, number in others)[:100]
+            self._note(
+                _finding(
+                    *("repeated", expected.issuer, expected.code, expected.number), others=numbers
+                )
+            )
+
+    def _note(self, finding: Finding) -> None:
+        hidden = self._files.ciphers.hide(encode(finding), _FINDING_LABEL)
+        self._files.db.execute("INSERT INTO findings (finding) VALUES (?)", (hidden,))
+
+
+def _finding(
+    kind: Literal["content", "repeated", "unreversed"],
+    issuer: str,
+    code: int,
+    number: int,
+    **more: Any,
+) -> Finding:
+    return Finding(
+        kind=kind,
+        issuer=issuer,
+        code=code,
+        number=number,
+        nonce=secrets.token_bytes(16),
+        **more,
+    )
+
+
+def _check_head(head: Head, expected: Expected) -> None:
+    for name, stated, recorded in (
+        ("network", head.network, expected.network),
+        ("tx", head.tx, expected.tx_id),
+        ("n", head.n, expected.n),
+    ):
+        if stated != recorded:
+            raise VerificationFailed("sealed for another record", path=name)
+
+
+def _label(network: bytes, code: int, number: int, issuer: str) -> bytes:
+    return encode([network, code, number, issuer])

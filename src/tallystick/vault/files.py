@@ -1,0 +1,227 @@
+"""The two files of a vault: `bodies.db` has the ciphertexts, `keys.db` each one's wrapped secret.
+
+They lie apart so that a secret can be destroyed for good while its ciphertext is in every backup.
+A transaction over both commits the keys first: a crash between leaves keys of no body, which open
+nothing, never a body without its key. See docs/spec/vault.md.
+
+Invariant: when a `transaction` returns, what it wrote survives kill -9 and power cut.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import apsw
+
+from tallystick.protocol.errors import Damaged, Malformed, VerificationFailed
+from tallystick.vault.ciphers import Ciphers, decrypt_body, encrypt_body
+
+FORMAT = b"tallystick/vault/v1"
+BUSY_MILLISECONDS = 10_000
+
+_PRAGMAS = """
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA secure_delete = ON;
+    PRAGMA cell_size_check = ON;
+    PRAGMA trusted_schema = OFF;
+"""
+_META = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+_KEYS_SCHEMA = f"""
+    {_META};
+    CREATE TABLE IF NOT EXISTS wrapped (id INTEGER PRIMARY KEY AUTOINCREMENT, secret BLOB NOT NULL);
+"""
+_BODIES_SCHEMA = f"""
+    {_META};
+    CREATE TABLE IF NOT EXISTS cells (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS doomed (id INTEGER PRIMARY KEY);
+"""
+
+Row = tuple[Any, ...]
+
+
+class Files:
+    """The connections to both files, and the cells in them; one lock for all threads."""
+
+    def __init__(self, folder: Path, ciphers: Ciphers, kind: str, schema: str) -> None:
+        """Open the vault of this kind in `folder`, making it if there is none."""
+        self.ciphers = ciphers
+        self._lock = threading.RLock()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder
+        self._bodies_path, self._keys_path = folder / "bodies.db", folder / "keys.db"
+        with _damage_named(self._keys_path):
+            self._keys = _connect(self._keys_path)
+        try:
+            with _damage_named(self._bodies_path):
+                self.db = _connect(self._bodies_path)
+            _sync_folder(folder)
+            self._pair(FORMAT + b" " + kind.encode(), _BODIES_SCHEMA + schema)
+            self._check_ages()
+            self.destroy_doomed()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close both files; what was written is safe without it."""
+        with self._lock:
+            self._keys.close()
+            if hasattr(self, "db"):
+                self.db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self, *, with_keys: bool = False) -> Iterator[apsw.Connection]:
+        """All that is written to `bodies.db` (and `keys.db`) inside, or nothing, durably."""
+        with self._lock, _damage_named(self._folder):
+            self.db.execute("BEGIN IMMEDIATE")  # this one first, always: no deadlock
+            try:
+                if with_keys:
+                    self._keys.execute("BEGIN IMMEDIATE")
+                yield self.db
+                if with_keys:
+                    self._keys.execute("COMMIT")
+                self.db.execute("COMMIT")
+            except BaseException:
+                for connection in (self._keys, self.db):
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                raise
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a question to `bodies.db`."""
+        with self._lock, _damage_named(self._bodies_path):
+            return list(self.db.execute(sql, values))
+
+    def add_cell(self, body: bytes, secret: bytes, label: bytes) -> int:
+        """Encrypt a body into a cell of its own; only inside a transaction `with_keys`."""
+        wrapped = self.ciphers.wrap(secret, label)
+        self._keys.execute("INSERT INTO wrapped (secret) VALUES (?)", (wrapped,))
+        cell = self._keys.last_insert_rowid()
+        encrypted = encrypt_body(body, secret, label)
+        self.db.execute("INSERT INTO cells VALUES (?, ?)", (cell, encrypted))
+        return cell
+
+    def read_cell(self, cell: int, label: bytes) -> tuple[bytes, bytes]:
+        """Body and secret of a cell, or `Damaged`, naming the file that is at fault."""
+        what = f"cell {cell} of {{}}"
+        with self._lock:
+            with _damage_named(self._keys_path):
+                keys = list(self._keys.execute("SELECT secret FROM wrapped WHERE id = ?", (cell,)))
+            bodies = self.query("SELECT body FROM cells WHERE id = ?", (cell,))
+        for rows, path in ((keys, self._keys_path), (bodies, self._bodies_path)):
+            if not rows:
+                raise Damaged(f"{what.format(path)} is gone")
+        secret = self.ciphers.unwrap(keys[0][0], label, what.format(self._keys_path))
+        return decrypt_body(bodies[0][0], secret, label, what.format(self._bodies_path)), secret
+
+    def doom_cell(self, cell: int) -> None:
+        """Remove a body, and its key once that is durable; only inside a transaction."""
+        self.db.execute("DELETE FROM cells WHERE id = ?", (cell,))
+        self.db.execute("INSERT INTO doomed VALUES (?)", (cell,))
+
+    def destroy_doomed(self) -> None:
+        """Destroy the keys of removed bodies, out of the write-ahead log too."""
+        with self._lock, _damage_named(self._keys_path):
+            doomed = self.query("SELECT id FROM doomed")
+            if doomed:
+                with self._keys:
+                    self._keys.executemany("DELETE FROM wrapped WHERE id = ?", doomed)
+                self._keys.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                with self.transaction() as db:
+                    db.executemany("DELETE FROM doomed WHERE id = ?", doomed)
+
+    def _pair(self, kind: bytes, schema: str) -> None:
+        """Check that both files are of one vault of this kind under this key, or make them so.
+
+        1. `bodies.db` says whether there is a vault    2. then `keys.db` is its other half
+        3. of this kind    4. under this key    5. if there is none, nothing is lost by making it
+        """
+        with _damage_named(self._bodies_path):
+            made = _read_meta(self.db)
+        with _damage_named(self._keys_path):
+            keys = _read_meta(self._keys)
+            if made:  # 1
+                if not keys or keys.get("pair") != made.get("pair"):  # 2
+                    raise Damaged(f"{self._keys_path} is not the other half of this vault")
+                if made.get("kind") != kind:  # 3
+                    raise Malformed(f"{self._bodies_path} is no {kind.decode()}", path="kind")
+                if made.get("fingerprint") != self.ciphers.fingerprint:  # 4
+                    raise VerificationFailed(f"wrong key for the vault of {self._bodies_path}")
+                return
+            if keys and list(self._keys.execute("SELECT 1 FROM wrapped LIMIT 1")):  # 5
+                raise Damaged(f"{self._bodies_path} is gone, and {self._keys_path} has its keys")
+            pair = secrets.token_bytes(16)
+            with self._keys:
+                self._keys.execute(_KEYS_SCHEMA)
+                _write_meta(self._keys, {"pair": pair})
+        with self.transaction():
+            self.db.execute(schema)
+            said = {"pair": pair, "kind": kind, "fingerprint": self.ciphers.fingerprint}
+            _write_meta(self.db, said)
+
+    def _check_ages(self) -> None:
+        """Keys older than bodies are a restored backup, which must not pass for a vault.
+
+        Bodies older than keys look like a crash between two commits; nothing is removed on that.
+        """
+        newest = self.query("SELECT ifnull(max(id), 0) FROM cells")[0][0]
+        with self._lock, _damage_named(self._keys_path):
+            said = list(self._keys.execute("SELECT seq FROM sqlite_sequence"))
+        if newest > (said[0][0] if said else 0):
+            raise Damaged(f"{self._keys_path} is older than {self._bodies_path}")
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """SQLite's own finding that a file is not what it wrote, as ours.
+
+    Our statements are fixed, so one that does not fit the tables is a damaged table.
+    """
+    try:
+        yield
+    except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, UnicodeDecodeError) as error:
+        raise Damaged(f"{path}: {error}") from error
+
+
+def _connect(path: Path) -> apsw.Connection:
+    """SQLite makes its side files as readable as the file itself: so that is made first."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        connection.set_busy_timeout(BUSY_MILLISECONDS)
+        connection.execute(_PRAGMAS).fetchall()  # apsw pauses at each row that a pragma answers
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _read_meta(connection: apsw.Connection) -> dict[str, bytes]:
+    if not list(connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'meta'")):
+        return {}
+    return dict(connection.execute("SELECT name, value FROM meta"))
+
+
+def _write_meta(connection: apsw.Connection, values: dict[str, bytes]) -> None:
+    connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

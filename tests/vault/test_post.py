@@ -1,0 +1,119 @@
+"""Outbox and inbox: owed until delivered, taken once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from vaults import VAULT_KEY
+
+from tallystick.protocol.errors import Busy, Malformed
+from tallystick.vault import Message, Vault, post
+
+AT = 1_768_181_467
+
+
+def message(number: int) -> Message:
+    return Message(33060126, number, f"org-{number}", b"sealed %d" % number)
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Iterator[Vault]:
+    with Vault.open(tmp_path / "v", VAULT_KEY) as opened:
+        yield opened
+
+
+def test_what_is_owed_is_sent_once_in_order(vault: Vault) -> None:
+    messages = [message(number) for number in range(5)]
+    vault.outbox.put(messages, at=AT)
+    vault.outbox.put(messages[:2], at=AT + 1)
+    got: list[Message] = []
+    assert vault.outbox.send_pending(got.append, at=AT, limit=3) == post.Sent(3, 0)
+    assert vault.outbox.send_pending(got.append, at=AT) == post.Sent(2, 0)
+    assert got == messages
+    assert vault.outbox.owed() == []
+    assert vault.outbox.send_pending(got.append, at=AT) == post.Sent(0, 0)
+    vault.outbox.put(messages, at=AT + 2)
+    assert vault.outbox.owed() == [], "what was delivered is not owed again"
+
+
+def test_what_was_delivered_leaves_no_copy(vault: Vault) -> None:
+    vault.outbox.put([message(1)], at=AT)
+    vault.outbox.send_pending(lambda _: None, at=AT)
+    assert vault._files.query("SELECT data, receiver FROM outbox") == [(None, b"")]
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError("down"), Malformed("no"), TimeoutError()])
+def test_a_receiver_that_fails_is_tried_again_later(vault: Vault, error: Exception) -> None:
+    vault.outbox.put([message(1), message(2)], at=AT)
+    got: list[Message] = []
+
+    def deliver(one: Message) -> None:
+        if one.number == 1:
+            raise error
+        got.append(one)
+
+    assert vault.outbox.send_pending(deliver, at=AT) == post.Sent(1, 1)
+    now = AT
+    for attempt in range(1, 14):
+        owed = vault.outbox.owed()
+        assert [(one.message.number, one.attempts) for one in owed] == [(1, attempt)]
+        pause = min(post.RETRY_SECONDS_MIN * 2 ** (attempt - 1), post.RETRY_SECONDS_MAX)
+        assert vault.outbox.send_pending(deliver, at=now + pause - 1) == post.Sent(0, 0)
+        now += pause
+        assert vault.outbox.send_pending(deliver, at=now) == post.Sent(0, 1)
+    assert vault.outbox.send_pending(got.append, at=now + 3_600) == post.Sent(1, 0)
+    assert [one.number for one in got] == [2, 1]
+
+
+def test_a_busy_receiver_says_when(vault: Vault) -> None:
+    vault.outbox.put([message(1)], at=AT)
+
+    def busy(_: Message) -> None:
+        raise Busy(100)
+
+    vault.outbox.send_pending(busy, at=AT)
+    assert vault.outbox.send_pending(busy, at=AT + 99) == post.Sent(0, 0)
+    assert vault.outbox.send_pending(busy, at=AT + 100) == post.Sent(0, 1)
+
+
+def test_a_bug_in_delivering_is_not_hidden_and_loses_nothing(vault: Vault) -> None:
+    vault.outbox.put([message(1)], at=AT)
+
+    def broken(_: Message) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        vault.outbox.send_pending(broken, at=AT)
+    assert len(vault.outbox.owed()) == 1
+
+
+def test_the_outbox_survives(tmp_path: Path, vault: Vault) -> None:
+    vault.outbox.put([message(1)], at=AT)
+    vault.close()
+    with Vault.open(tmp_path / "v", VAULT_KEY) as again:
+        assert [owed.message for owed in again.outbox.owed()] == [message(1)]
+
+
+def test_the_inbox_takes_a_message_once(vault: Vault) -> None:
+    assert vault.inbox.put(b"one", at=AT)
+    assert not vault.inbox.put(b"one", at=AT + 1)
+    assert vault.inbox.put(b"two", at=AT)
+    assert vault.inbox.waiting() == [(1, b"one"), (2, b"two")]
+    assert vault.inbox.waiting(after=1) == [(2, b"two")]
+    vault.inbox.done([1])
+    assert vault.inbox.waiting() == [(2, b"two")]
+    assert not vault.inbox.put(b"one", at=AT + 2), "it is known though it is gone"
+    assert vault.inbox.waiting() == [(2, b"two")]
+
+
+def test_a_full_inbox_says_so(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(post, "WAITING_MAX", 2)
+    vault.inbox.put(b"one", at=AT)
+    vault.inbox.put(b"two", at=AT)
+    with pytest.raises(Busy):
+        vault.inbox.put(b"three", at=AT)
+    assert not vault.inbox.put(b"one", at=AT)
+    vault.inbox.done([1])
+    assert vault.inbox.put(b"three", at=AT)
