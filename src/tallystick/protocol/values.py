@@ -58,9 +58,9 @@ def parse_instant(text: str) -> int:
     try:
         moment = datetime.strptime(text, _INSTANT_FORMAT).replace(tzinfo=UTC)
     except ValueError:
-        raise Malformed(f"{text!r} is not an instant like 2026-01-31T09:00:00Z") from None
-    if moment.year < 1970 or len(text) != 20:
-        raise Malformed(f"{text!r} is not an instant like 2026-01-31T09:00:00Z")
+        raise Malformed(f"{text[:40]!r} is not an instant like 2026-01-31T09:00:00Z") from None
+    if moment.year < 1970 or moment.strftime(_INSTANT_FORMAT) != text:
+        raise Malformed(f"{text[:40]!r} is not an instant like 2026-01-31T09:00:00Z")
     return int(moment.timestamp())
 
 
