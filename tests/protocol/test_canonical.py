@@ -34,7 +34,7 @@ from tallystick.protocol.errors import Malformed
 from tallystick.protocol.values import Digest
 
 NAMES = st.text(st.characters(max_codepoint=0x7F), max_size=8)
-TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
 PLAIN: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-INTEGER_MAX, INTEGER_MAX) | TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=4),

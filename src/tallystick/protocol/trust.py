@@ -166,9 +166,6 @@ def _as_of(policy: TrustPolicy, times: list[tuple[TrustedKeeper, int]]) -> int |
         return None
     newest = sorted((time for _, time in times), reverse=True)
     bounds = [newest[max(policy.threshold, 1) - 1]]
-    for keeper in policy.keepers:
-        if keeper.until_size is not None and keeper.until_size <= keeper.from_size:
-            raise Malformed(f"{keeper.name} counts for no size", path="keepers")
     for org in policy.required:
         bounds.append(max(time for keeper, time in times if keeper.org == org))
     return min(bounds)
