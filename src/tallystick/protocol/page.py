@@ -1,0 +1,146 @@
+"""Fixed pages of numbered things: a binary tree over 4,096 slots, whoever holds the numbers.
+
+Number n lies in slot n % 4096 of page n // 4096 of its code. A slot holds the hash of its row, or
+`EMPTY_SLOT`: not issued. The page's root is one row of the map (statemap.py). Rows and empty slots
+are hashed after a context line, nodes after 0x01, and a path has twelve steps, no more, no less:
+nothing is ever read as something else. See docs/spec/state.md.
+
+Invariant: the root follows from the slots alone, whatever the order or batches of their changes.
+The first half of this file is all that a verifier needs; the second keeps a page and makes paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from struct import Struct
+
+from tallystick.protocol.errors import Damaged, Malformed, VerificationFailed
+
+SLOTS = 4096
+HEIGHT = 12
+"""Levels of the tree: 2^12 slots."""
+HASH_BYTES = 32
+
+EMPTY_SLOT = sha256(b"tallystick/empty-slot/v1\n").digest()
+
+_SLOT_CONTEXT = b"tallystick/slot/v1\n"
+_PAGE_CONTEXT = b"tallystick/page/v1\n"
+_NODE = b"\x01"
+
+
+def slot_hash(row: bytes) -> bytes:
+    """What a slot holds for a row's canonical bytes."""
+    return sha256(_SLOT_CONTEXT + row).digest()
+
+
+def page_key(code: int, page: int) -> str:
+    """The key of a page in the map. Keys of rows have a dot before their slash, this has none."""
+    return f"page/{code}/{page}"
+
+
+def page_hash(root: bytes) -> bytes:
+    """The row hash of a page in the map."""
+    return sha256(_PAGE_CONTEXT + root).digest()
+
+
+def root_from_path(slot: int, held: bytes, path: Sequence[bytes]) -> bytes:
+    """The page's root, if `slot` holds the hash `held`; the path begins with its neighbour."""
+    if not 0 <= slot < SLOTS:
+        raise VerificationFailed(f"a page has no slot {slot}", path="page/path")
+    if len(path) != HEIGHT:
+        raise VerificationFailed(f"path has {len(path)} hashes, not {HEIGHT}", path="page/path")
+    node = held
+    for height, sibling in enumerate(path):
+        if len(node) != HASH_BYTES or len(sibling) != HASH_BYTES:
+            raise Malformed(f"a hash that has not {HASH_BYTES} bytes", path="page/path")
+        pair = sibling + node if slot >> height & 1 else node + sibling
+        node = sha256(_NODE + pair).digest()
+    return node
+
+
+# ------------------------------------------------------------------------------ keeping a page
+
+GROUP_BYTES = 16 * HASH_BYTES
+"""A page is stored as groups of sixteen neighbouring hashes, four levels apart: 0 to 255 hold the
+slots, 256 to 271 the roots of those, 272 the roots of these. An absent group is empty."""
+
+_FIRST_GROUPS = (0, 256, 272)
+_PAIRS = Struct(f"{2 * HASH_BYTES}s")
+
+
+def update(
+    read_group: Callable[[int], bytes | None], changes: Mapping[int, bytes]
+) -> tuple[bytes, dict[int, bytes]]:
+    """Put hashes into slots: the new root, and the groups to write. Nothing is written here."""
+    dirty = changes
+    writes: dict[int, bytes] = {}
+    for level, first in enumerate(_FIRST_GROUPS):
+        above: dict[int, bytes] = {}
+        for at, children in _by_group(dirty).items():
+            group = bytearray(_read(read_group, level, at))
+            for child, digest in children:
+                group[child : child + HASH_BYTES] = digest
+            writes[first + at] = stored = bytes(group)
+            above[at] = _fold(stored)
+        dirty = above
+    return (dirty[0] if dirty else _fold(_read(read_group, 2, 0))), writes
+
+
+def path(read_group: Callable[[int], bytes | None], slot: int) -> list[bytes]:
+    """The siblings of a slot, its neighbour first: whether it is taken or empty."""
+    if not 0 <= slot < SLOTS:
+        raise ValueError(f"a page has no slot {slot}")
+    found = []
+    index = slot
+    for level in range(len(_FIRST_GROUPS)):
+        nodes, child = _read(read_group, level, index >> 4), index & 15
+        while len(nodes) > HASH_BYTES:
+            at = (child ^ 1) * HASH_BYTES
+            found.append(nodes[at : at + HASH_BYTES])
+            nodes, child = _pair_up(nodes), child >> 1
+        index >>= 4
+    return found
+
+
+def _by_group(dirty: Mapping[int, bytes]) -> dict[int, list[tuple[int, bytes]]]:
+    """(offset, hash) of the changed children, by the group that they lie in."""
+    found: dict[int, list[tuple[int, bytes]]] = {}
+    for index, digest in dirty.items():
+        if not 0 <= index < SLOTS or len(digest) != HASH_BYTES:
+            raise ValueError(f"slot {index}, hash of {len(digest)} bytes")
+        found.setdefault(index >> 4, []).append(((index & 15) * HASH_BYTES, digest))
+    return found
+
+
+def _read(read_group: Callable[[int], bytes | None], level: int, at: int) -> bytes:
+    group = read_group(_FIRST_GROUPS[level] + at)
+    if group is None:
+        return _EMPTY_GROUPS[level]
+    if len(group) != GROUP_BYTES:
+        raise Damaged(f"a group of a page has {len(group)} bytes, not {GROUP_BYTES}")
+    return group
+
+
+def _pair_up(nodes: bytes) -> bytes:
+    """The level above: half as many hashes, side by side as these are."""
+    return b"".join([sha256(_NODE + pair).digest() for (pair,) in _PAIRS.iter_unpack(nodes)])
+
+
+def _fold(nodes: bytes) -> bytes:
+    while len(nodes) > HASH_BYTES:
+        nodes = _pair_up(nodes)
+    return nodes
+
+
+def _empty_groups() -> tuple[bytes, ...]:
+    found, child = [], EMPTY_SLOT
+    for _ in _FIRST_GROUPS:
+        found.append(child * 16)
+        child = _fold(found[-1])
+    return tuple(found)
+
+
+_EMPTY_GROUPS = _empty_groups()
+EMPTY_ROOT = _fold(_EMPTY_GROUPS[-1])
+"""Root of a page without a taken slot; the map holds no such page."""
