@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tallystick.protocol.statemap import MapProof
 from vectors import generate
 
 from tallystick.protocol import merkle, page, statemap
@@ -33,6 +32,7 @@ from tallystick.protocol.errors import Malformed, VerificationFailed
 from tallystick.protocol.genesis import log_origin, read_genesis
 from tallystick.protocol.keys import verify_signature
 from tallystick.protocol.row import row_hash
+from tallystick.protocol.statemap import MapProof
 from tallystick.protocol.transaction import item_hash, items_root, transaction_id
 from tallystick.protocol.trust import (
     TrustPolicy,
@@ -223,7 +223,7 @@ def test_pages() -> None:
 
 
 def test_maps() -> None:
-    vectors, rows = module("map"), dict[str, str]()
+    vectors, rows, nothing = module("map"), dict[str, str](), dict[bytes, bytes]()
     for step in vectors["steps"]:
         rows |= step["put"]
         for key in step["dropped"]:
@@ -240,7 +240,9 @@ def test_maps() -> None:
             statemap.key_hash(key): row_hash(row.encode()) for key, row in rows.items()
         }
         if changes:
-            assert statemap.update({}.get, changes)[0] == root, "the root is one of the rows alone"
+            assert statemap.update(nothing.get, changes)[0] == root, (
+                "the root is one of the rows alone"
+            )
     assert rows == vectors["left"]
 
 
