@@ -22,6 +22,9 @@ R = TypeVar("R", bound=Row)
 NUMBERS_PER_CODE = 10**10
 """Ten digits: a slot's key is code * 10^10 + number, an integer that ascends with the numbers."""
 
+FOUNDING_INDEX = -1
+"""`Context.index` while the founding file is written: no entry made those rows."""
+
 Key = str | int
 """A row's key: ``<kind>/<id>`` in the map, an integer for a slot of a page."""
 
@@ -81,7 +84,8 @@ class Context:
     """Log index that this item's entry will have."""
     item_hash: bytes = b""
     memo: dict[str, Any] = field(default_factory=dict)
-    """What holds for every item of one transaction: looked up once (authority, rules)."""
+    """What holds for every item of one transaction: looked up once (authority, rules). Only what no
+    item of the same action can change may lie here; a refused item does not undo it."""
 
     @property
     def block_time(self) -> int:
@@ -117,7 +121,7 @@ class Context:
         return self._put(code * NUMBERS_PER_CODE + number, row, changes)
 
     def _put(self, key: Key, row: R, changes: dict[str, Any]) -> R:
-        if row.entry is None:
+        if row.version == 0 and self.index >= 0:
             changes["entry"] = self.index
         row = replace(row, version=row.version + 1, **changes)
         self.state.set(key, row, self.item_hash)

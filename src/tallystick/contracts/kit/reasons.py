@@ -39,11 +39,13 @@ class LedgerReason(Reason):
 
 
 class KitReason(Reason):
-    """Authority of the sender and scope of its key."""
+    """Authority of the sender, scope of its key, and what every domain's arguments share."""
 
     SUSPENDED = "kit.suspended"
     NO_GRANT = "kit.no_grant"
     KEY_SCOPE = "kit.key_scope"
+    INSTANT_INVALID = "kit.instant_invalid"
+    VERSION_CONFLICT = "kit.version_conflict"
 
 
 TEXTS: dict[Reason, ReasonText] = {
@@ -124,6 +126,18 @@ TEXTS: dict[Reason, ReasonText] = {
         "this operating key is not for this code or number block",
         "换用登记了该代码、号段的密钥",
         "sign with the key that is registered for it",
+    ),
+    KitReason.INSTANT_INVALID: ReasonText(
+        "时间不存在或格式有误",
+        "there is no such instant",
+        "按 2026-01-31T09:00:00Z 的格式填写真实存在的协调世界时",
+        "write an instant that exists, in UTC, like 2026-01-31T09:00:00Z",
+    ),
+    KitReason.VERSION_CONFLICT: ReasonText(
+        "该记录已被他人更新，与所填版本不符",
+        "the row has changed since the version that you name",
+        "重新查询后按最新版本再次提交",
+        "look at it again and submit anew with its present version",
     ),
 }
 """Each refusal in Chinese and English, with what to do."""
