@@ -1,7 +1,7 @@
 """Money as people write it: ``993.54`` and nothing else.
 
 Invariant: ``format_amount(parse_amount(text)) == text`` for every accepted `text`. Bills have
-currencies of two decimals only. See docs/spec/bills.md.
+currencies of two decimals only. See docs/spec/contracts/bills.md.
 """
 
 from __future__ import annotations

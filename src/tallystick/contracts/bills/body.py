@@ -2,7 +2,8 @@
 
 Amounts are minor units; names ending in `_e4` count 1/10000 of the currency unit (list lines have
 four decimals). Records fix shapes and bounds; `content.py` checks sense. Defaults are only
-``None``, ``0``, ``""`` and ``()``, which are what the encoding leaves out. See docs/spec/bills.md.
+``None``, ``0``, ``""`` and ``()``, which are what the encoding leaves out.
+See docs/spec/contracts/bills.md.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ needs the ledger (numbers, blocks, years, the bill that is reversed) is not aske
 
 Invariant: money is integers, and a body that passes has one total, however one adds it up.
 Quantity times unit price is not compared: issuers round it in too many ways.
-See docs/spec/bills.md.
+See docs/spec/contracts/bills.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Invariant: two honest readers judge a text alike, whatever their Python's Unicode tables: every
 range is written out. Sources: GB 11643-1999 (resident id, ISO 7064 MOD 11-2), GB 32100-2015
-(unified social credit code, MOD 31). See docs/spec/bills.md.
+(unified social credit code, MOD 31). See docs/spec/contracts/bills.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Why an act or a body about bills is refused: one word each, agreed by all members.
 
 Invariant: append-only; a word is never reused and never changes its meaning. What people read is
-in `texts.py`, complete by test. See docs/spec/bills.md.
+in `texts.py`, complete by test. See docs/spec/contracts/bills.md.
 """
 
 from __future__ import annotations
@@ -16,11 +16,23 @@ class BillsReason(Reason):
     TYPE_UNKNOWN = "bills.type_unknown"
     TYPE_EXPIRED = "bills.type_expired"
     CODE_TYPE_MISMATCH = "bills.code_type_mismatch"
+    TYPE_RULES = "bills.type_rules"
+    VALID_FROM = "bills.valid_from"
+
+    # Whatever the thing.
+    VERSION_CONFLICT = "bills.version_conflict"
+    ORG_UNKNOWN = "bills.org_unknown"
+    UNCHANGED = "bills.unchanged"
 
     # Allotment of numbers.
     ALLOC_OVERLAP = "bills.alloc_overlap"
     ALLOC_OUTSIDE_PARENT = "bills.alloc_outside_parent"
     ALLOC_WRONG_YEAR = "bills.alloc_wrong_year"
+    ALLOC_LEVEL = "bills.alloc_level"
+    ALLOC_FRAGMENTS = "bills.alloc_fragments"
+    NOT_GRANTOR = "bills.not_grantor"
+    NOT_UNUSED_TAIL = "bills.not_unused_tail"
+    VOID_LIMIT = "bills.void_limit"
     ALLOC_GAP = "bills.alloc_gap"
     NUMBER_NOT_ALLOCATED = "bills.number_not_allocated"
     NUMBER_USED = "bills.number_used"
@@ -34,6 +46,8 @@ class BillsReason(Reason):
     PERIOD_CLOSED = "bills.period_closed"
     ISSUER_SUSPENDED = "bills.issuer_suspended"
     UNARCHIVED = "bills.unarchived"
+    DEPOSIT_UNKNOWN = "bills.deposit_unknown"
+    DEPOSIT_ENDED = "bills.deposit_ended"
     BIZCODE_CONFLICT = "bills.bizcode_conflict"
     PRIVACY_FIELD = "bills.privacy_field"
 
@@ -46,6 +60,15 @@ class BillsReason(Reason):
     REV_OTHER_ISSUER = "bills.rev_other_issuer"
     REV_PARTIAL_NOT_ALLOWED = "bills.rev_partial_not_allowed"
     REV_ENDED = "bills.rev_ended"
+    REV_TOO_LATE = "bills.rev_too_late"
+    REV_SETTLED = "bills.rev_settled"
+
+    # Other acts on bills, and supervision.
+    BILL_UNKNOWN = "bills.bill_unknown"
+    OTHER_ISSUER = "bills.other_issuer"
+    BILL_STATE = "bills.bill_state"
+    ARCHIVED_BACK = "bills.archived_back"
+    EXCEPTION_INVALID = "bills.exception_invalid"
 
     # The body of a bill, in the order of `content.py`.
     RULES_VERSION = "bills.rules_version"

@@ -1,15 +1,18 @@
-"""What the ledger stores about bills: identifiers and the rules of a bill type.
+"""What the ledger stores about bills: types and their rules, allotments, bills, issuers.
 
 Invariant: nothing here is personal or free text; a bill's other half is in `body.py`.
-See docs/spec/bills.md.
+See docs/spec/contracts/bills.md.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from tallystick.contracts.kit import intervals
+from tallystick.contracts.kit.intervals import Gone
 from tallystick.protocol.canonical import Meta, Record
-from tallystick.protocol.values import Amount, Count, Currency, Word
+from tallystick.protocol.row import Row, RowId
+from tallystick.protocol.values import Amount, Count, Currency, Digest, Instant, OrgId, Word
 
 BillCode = Annotated[int, Meta(ge=10_000_000, le=99_999_999)]
 """Eight digits: supervising region, class, kind and year, two each."""
@@ -23,12 +26,36 @@ BillId = Annotated[str, Meta(pattern=r"\A[1-9][0-9]{7}:[0-9]{10}\Z")]
 CatalogueCode = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,39}\Z")]
 """A code out of a catalogue: of charge items, templates, places, funds."""
 Presence = Literal["required", "optional", "absent"]
+TypeVersion = Annotated[int, Meta(ge=1, le=9_999)]
+Level = Annotated[int, Meta(ge=0, le=7)]
+"""Province 0, city 1, county 2, issuer 3, till 4, three in reserve; what they mean is display."""
 
 ITEMS_MAX = 200
 DETAILS_MAX = 20_000
 """A year in intensive care has some ten thousand list lines."""
 ITEM_CODES_MAX = 1_000
 """Charge categories of a type: 14 in the national list, some hundred with local ones."""
+TYPE_RULES_BYTES_MAX = 6 * 1024
+"""The row of a type holds its rules and stays below the limit of a row."""
+MARKS_MAX = 32
+"""Seventeen stand in a row while the type's limit stays the same."""
+REVERSALS_MAX = 16
+"""A bill names each red bill of it: the sixteenth must take all that is left."""
+SETTLES_MAX = 16
+VOID_MAX = 20
+"""Numbers that one item may declare void: each writes a row, and an item's work is bounded."""
+EXCEPTIONS_MAX = 500
+"""Of one issuer; eleven characters each, so that item and row stay below 8 KiB."""
+EXCEPTION_CODES_MAX = 16
+
+PARTS = {
+    "total": "reversed",
+    "account": "reversed_account",
+    "cash": "reversed_cash",
+    "self_pay": "reversed_self_pay",
+    "self_expense": "reversed_self_expense",
+}
+"""A bill's amounts, each with the name under which its row counts what red bills took off it."""
 
 
 class TypeRules(Record, kw_only=True):
@@ -60,11 +87,16 @@ class TypeRules(Record, kw_only=True):
     zero_lines: bool = False
     claimable: bool = False
     bind_required: bool = False
+    deposit: bool = False
+    """Prepaid money 预交金: refundable, not claimable, used up by the bill that settles it."""
+    reverse_within_seconds: Count = 0
+    """How long after its time of issue a bill may be reversed; 0: without limit."""
 
     year_grace_days: Count = 0
     issue_past_seconds_max: Count
     issue_future_seconds_max: Count
     archive_within_seconds: Count
+    """How long a body may be missing from finance's archive before issuing stops; 0: no limit."""
 
 
 def format_bill_id(code: int, number: int) -> str:
@@ -76,3 +108,153 @@ def parse_bill_id(bill_id: str) -> tuple[int, int]:
     """Code and number of a well-formed `BillId`."""
     code, _, number = bill_id.partition(":")
     return int(code), int(number)
+
+
+class BillType(Row, kw_only=True):
+    """One version of a bill type; id ``<type>/<version>``. Its rules never change (G6).
+
+    A bill dated in [valid_from, until) may name it; the next version's `valid_from` is its `until`.
+    """
+
+    KIND = "bills.type"
+
+    type: BillTypeId
+    type_version: TypeVersion
+    catalogue: Digest
+    """Of the public catalogue entry, which has the names and the face template."""
+    rules: TypeRules
+    valid_from: Instant
+
+
+class TypePointer(Row, kw_only=True):
+    """Which version of a type is the newest; id = the type."""
+
+    KIND = "bills.catalogue"
+
+    newest: TypeVersion
+
+
+Fate = Literal["granted", "returned", "recalled", "elsewhere"]
+"""How a number left the allotment that it was in: to a child, back, taken back, used before."""
+
+
+class Series(Row):
+    """The whole number space of one code; id = the code. Allotments of level 0 leave it."""
+
+    KIND = "bills.series"
+
+    gone: Gone = []
+
+
+class Mark(Record):
+    """Some bills that wait for finance's archive: the first has entry `index`, was entered `at`."""
+
+    index: Count
+    at: Instant
+    through: Count = 0
+    """Entry of the last of them; 0 while the mark is the newest: `Allotment.last_index`."""
+
+
+class Allotment(Row, kw_only=True):
+    """A range of numbers in one hand; id ``<code>/<level>/<first>``, the first with ten digits.
+
+    N4: size = issued + void + count(gone) + remaining, where remaining is what can still be used.
+    """
+
+    KIND = "bills.allotment"
+
+    code: BillCode
+    level: Level
+    first: BillNumber
+    last: BillNumber
+    parent: RowId | None = None
+    """The allotment it came out of; none at level 0."""
+    holder: OrgId
+    grantor: OrgId
+    next: Annotated[int, Meta(ge=1, le=10_000_000_000)]
+    """Every own use lies below; so a number from here on was never used and needs no look."""
+    gone: Gone = []
+    """`Fate` says how: no more this allotment's to use, whatever becomes of them."""
+    issued: Count = 0
+    void: Count = 0
+    active_from: Instant
+    """1 January of the code's year; the row's `until` is the end of the days of grace."""
+    marks: Annotated[list[Mark], Meta(max_length=MARKS_MAX)] = []
+    """Bills not known to be archived, oldest first, in steps of a sixteenth of the type's limit."""
+    last_index: Count = 0
+    """Log index of the newest bill out of it."""
+    reason: Word | None = None
+    """Why it is suspended."""
+
+
+class Bill(Row, kw_only=True):
+    """What befell one number; id = `BillId`. `good`: the face holds as issued, nothing is off it.
+
+    State ``issued``, ``partly_reversed``, ``reversed``, ``settled`` (a deposit), ``red``, ``void``.
+    """
+
+    KIND = "bills.bill"
+
+    issuer: OrgId
+    bill_kind: Literal["blue", "red", "void"]
+    type_version: Count = 0
+    """The rules it was made under, for ever (G6); 0 for a void number, which has none."""
+    issued_at: Instant
+    """For a void number: when it was declared so."""
+    currency: Currency | None = None
+    root: Digest | None = None
+    """Commitment to the body; a void number has none."""
+    holder: Digest | None = None
+    """Commitment to the bill key; a red bill has none, whoever holds the blue one reads it."""
+    circulable: bool = True
+    """Whether it may be claimed: withheld while a patient is in arrears."""
+    reason: Word | None = None
+    """Why it is withheld, void, or reverses another."""
+    reversal_of: BillId | None = None
+    reversed_by: Annotated[list[BillId], Meta(max_length=REVERSALS_MAX)] = []
+    replaces: BillId | None = None
+    replaced_by: BillId | None = None
+    settles: Annotated[list[BillId], Meta(max_length=SETTLES_MAX)] = []
+    settled_by: BillId | None = None
+
+
+class Exceptions(Record):
+    """Bills of one code whose bodies finance's archive lacks or found wrong."""
+
+    code: BillCode
+    numbers: Annotated[list[BillNumber], Meta(min_length=1, max_length=EXCEPTIONS_MAX)]
+
+
+class Issuer(Row):
+    """What the supervisor says of an issuer; id = the organisation. No row: nothing was said."""
+
+    KIND = "bills.issuer"
+
+    reason: Word | None = None
+    """Why it is suspended."""
+    below: Count = 0
+    """The bodies of all its entries below this log index are archived, except `exceptions`."""
+    exceptions: Annotated[list[Exceptions], Meta(max_length=EXCEPTION_CODES_MAX)] = []
+    overdue_from: Instant | None = None
+    """When the first of the exceptions passes its type's limit."""
+
+
+def type_row_id(type_id: int, version: int) -> str:
+    """The id of a `BillType`."""
+    return f"{type_id}/{version}"
+
+
+def allotment_id(code: int, level: int, first: int) -> str:
+    """The id of an `Allotment`."""
+    return f"{code}/{level}/{first:010d}"
+
+
+def remaining(row: Allotment) -> int:
+    """How many numbers of an allotment can still be used, granted or given back."""
+    return row.last - row.first + 1 - row.issued - row.void - intervals.count(row.gone)
+
+
+def rest(bill: Bill) -> dict[str, int]:
+    """What reversals have left of each of a bill's `PARTS`."""
+    amounts = bill.amounts
+    return {part: amounts[part] - amounts.get(gone, 0) for part, gone in PARTS.items()}

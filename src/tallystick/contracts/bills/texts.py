@@ -1,28 +1,16 @@
 """What people read about a refusal: what is wrong and what to do, in Chinese and in English.
 
 Invariant: every `BillsReason` has its row (a test says so). The texts are no part of consensus and
-may be improved at any time. See docs/spec/bills.md.
+may be improved at any time. See docs/spec/contracts/bills.md.
 """
-
-# ruff: noqa: RUF001 - Chinese sentences have Chinese punctuation.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from tallystick.contracts.bills.reasons import BillsReason
+from tallystick.contracts.kit.reasons import ReasonText
+from tallystick.protocol.errors import Reason
 
-
-class ReasonText(NamedTuple):
-    """What is wrong, and what whoever reads it can do."""
-
-    zh: str
-    en: str
-    todo_zh: str
-    todo_en: str
-
-
-TEXTS: dict[BillsReason, ReasonText] = {
+TEXTS: dict[Reason, ReasonText] = {
     BillsReason.TYPE_UNKNOWN: ReasonText(
         "票种目录中没有该票种",
         "the catalogue has no such bill type",
@@ -41,6 +29,36 @@ TEXTS: dict[BillsReason, ReasonText] = {
         "核对八位票据代码",
         "check the eight digits of the code",
     ),
+    BillsReason.TYPE_RULES: ReasonText(
+        "票种规则自相矛盾或超出允许范围",
+        "the rules of the type contradict themselves or leave their bounds",
+        "按提示的字段修改票种规则",
+        "mend the rule that the path names",
+    ),
+    BillsReason.VALID_FROM: ReasonText(
+        "生效时间过早，会改变已开票据所依据的规则",
+        "the type would take effect too early and change what bills already rest on",
+        "生效时间应晚于上一版本，且晚于账本时间加开票提前量",
+        "choose a time after the former version's and beyond the window for issue times",
+    ),
+    BillsReason.VERSION_CONFLICT: ReasonText(
+        "所依据的版本已不是当前版本",
+        "the thing has changed since the version that you saw",
+        "重新查询后再提交",
+        "read it again, then decide anew",
+    ),
+    BillsReason.ORG_UNKNOWN: ReasonText(
+        "账本上没有该单位的授权",
+        "the ledger knows no authority of that organisation",
+        "核对单位编号，或先为其登记授权",
+        "check its id, or have it granted what it needs first",
+    ),
+    BillsReason.UNCHANGED: ReasonText(
+        "已处于该状态，无需重复操作",
+        "it is in that state already",
+        "查询当前状态",
+        "look at its present state",
+    ),
     BillsReason.ALLOC_OVERLAP: ReasonText(
         "号段与已发放号段重叠",
         "the range overlaps one already granted",
@@ -58,6 +76,36 @@ TEXTS: dict[BillsReason, ReasonText] = {
         "the range is of a wrong year",
         "年度须与上级号段一致；下年度号段自十二月一日起发放",
         "use the parent's year; next year's ranges open on 1 December",
+    ),
+    BillsReason.ALLOC_LEVEL: ReasonText(
+        "发放级次须低于上级号段",
+        "the level must lie below the parent's",
+        "填写更低的级次；省级号段不填上级",
+        "name a lower level; level 0 has no parent, all others have one",
+    ),
+    BillsReason.ALLOC_FRAGMENTS: ReasonText(
+        "号段已被分得过于零碎",
+        "the range is cut into too many pieces",
+        "按顺序连续发放，或改用其他号段",
+        "hand out numbers in order, or use another range",
+    ),
+    BillsReason.NOT_GRANTOR: ReasonText(
+        "只有发放单位可以进行此项操作",
+        "only whoever granted the range may do this",
+        "请发放单位办理",
+        "ask the organisation that granted it",
+    ),
+    BillsReason.NOT_UNUSED_TAIL: ReasonText(
+        "只能处理号段末尾未使用的号码",
+        "only the unused tail of a range can leave it",
+        "从已用号码之后至号段末尾选择",
+        "choose numbers after all used ones, up to the end of what is left",
+    ),
+    BillsReason.VOID_LIMIT: ReasonText(
+        "一次作废的号码过多",
+        "too many numbers declared void at once",
+        "分多项提交，或退回未使用的号段",
+        "send several items, or give the unused tail back",
     ),
     BillsReason.ALLOC_GAP: ReasonText(
         "号段不连续，有号码未作说明",
@@ -125,6 +173,18 @@ TEXTS: dict[BillsReason, ReasonText] = {
         "重新投递这些票据的内容",
         "deliver the bodies of those bills again",
     ),
+    BillsReason.DEPOSIT_UNKNOWN: ReasonText(
+        "没有该预交金票据",
+        "there is no such deposit",
+        "核对预交金票据的代码、号码和币种",
+        "check code, number and currency of the deposit",
+    ),
+    BillsReason.DEPOSIT_ENDED: ReasonText(
+        "该预交金票据已结算或已冲红",
+        "the deposit is settled or reversed already",
+        "查询该票据的当前状态",
+        "look at what became of it",
+    ),
     BillsReason.BIZCODE_CONFLICT: ReasonText(
         "同一业务流水号已开具内容不同的票据",
         "the business code already has a bill with other content",
@@ -184,6 +244,48 @@ TEXTS: dict[BillsReason, ReasonText] = {
         "the bill is fully reversed already",
         "无需再次冲红",
         "nothing is left to reverse",
+    ),
+    BillsReason.REV_TOO_LATE: ReasonText(
+        "已超过允许冲红的期限",
+        "the time in which the bill may be reversed is over",
+        "请联系财政部门",
+        "ask finance",
+    ),
+    BillsReason.REV_SETTLED: ReasonText(
+        "该预交金已被结算，不能直接冲红",
+        "the deposit is used up by the bill that settled it",
+        "先冲红结算它的票据",
+        "reverse the bill that settled it first",
+    ),
+    BillsReason.BILL_UNKNOWN: ReasonText(
+        "没有该票据",
+        "there is no such bill",
+        "核对票据代码和号码",
+        "check code and number",
+    ),
+    BillsReason.OTHER_ISSUER: ReasonText(
+        "该票据由其他单位开具",
+        "another organisation issued the bill",
+        "请开票单位办理",
+        "ask its issuer",
+    ),
+    BillsReason.BILL_STATE: ReasonText(
+        "该票据的当前状态不允许此项操作",
+        "the bill's state does not allow this",
+        "查询票据当前状态",
+        "look at its present state",
+    ),
+    BillsReason.ARCHIVED_BACK: ReasonText(
+        "归档进度不能后退",
+        "what was said to be archived cannot be taken back",
+        "以账本上的归档进度为准继续",
+        "go on from what the ledger says",
+    ),
+    BillsReason.EXCEPTION_INVALID: ReasonText(
+        "归档例外清单有误",
+        "the list of exceptions is not valid",
+        "例外应为该单位已开具的票据，按代码和号码升序，不重复",
+        "name bills of this issuer below the index, ascending, each once",
     ),
     BillsReason.RULES_VERSION: ReasonText(
         "票据内容所用的规则版本未知",
