@@ -112,11 +112,11 @@ class Context:
         """What befell a number, or None."""
         return self.state.get(code * NUMBERS_PER_CODE + number, kind)
 
-    def put(self, row: R, **changes: Any) -> R:
+    def put(self, row: R, /, **changes: Any) -> R:
         """Stage a row of the map, with `changes` applied; counts its versions."""
         return self._put(row_key(row.kind, row.id), row, changes)
 
-    def put_slot(self, code: int, number: int, row: R, **changes: Any) -> R:
+    def put_slot(self, code: int, number: int, row: R, /, **changes: Any) -> R:
         """Stage what befell a number, with `changes` applied."""
         return self._put(code * NUMBERS_PER_CODE + number, row, changes)
 

@@ -150,6 +150,12 @@ def issuers(state: State | Reader, grant: Grant) -> list[str]:
     return above
 
 
+def superiors(state: State | Reader, org: str) -> list[str]:
+    """All from whom an organisation has any authority, near or far."""
+    held = state.get(row_key(Authority.KIND, org), Authority)
+    return [above for grant in (held.grants if held else ()) for above in issuers(state, grant)]
+
+
 def with_grants(
     state: State | Reader, org: str, new: Sequence[Grant], now: int
 ) -> Authority | None:
@@ -164,6 +170,23 @@ def with_grants(
     if not _fits(grants):
         grants = [*(each for each in held.grants if is_live(state, each, now)), *new]
     return replace(held, grants=grants) if _fits(grants) else None
+
+
+def without_grant(
+    state: State | Reader, held: Authority, grant_id: str, now: str, reason: str
+) -> Authority:
+    """What is held once one grant of it has ended, to be put.
+
+    A mark takes room: where it does not fit, the dead grants go, this one among them.
+    """
+    grants = [
+        replace(each, ended=now, end_reason=reason) if each.grant_id == grant_id else each
+        for each in held.grants
+    ]
+    if not _fits(grants):
+        at = parse_instant(now)
+        grants = [each for each in grants if is_live(state, each, at)]
+    return replace(held, grants=grants)
 
 
 def _fits(grants: list[Grant]) -> bool:
