@@ -1,0 +1,110 @@
+"""Small questions that several actions ask in the same words.
+
+Invariant: each either answers or refuses with its one reason. See docs/spec/contracts/bills.md.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from tallystick.contracts.bills.reasons import BillsReason
+from tallystick.contracts.bills.records import (
+    Allotment,
+    Bill,
+    BillType,
+    allotment_id,
+    parse_bill_id,
+    type_row_id,
+)
+from tallystick.contracts.kit.context import Context
+from tallystick.contracts.kit.grants import Authority
+from tallystick.protocol.errors import Malformed, Rejected
+from tallystick.protocol.values import parse_instant
+
+CENTURY = 2000
+"""A code has the last two digits of its year; the scheme began in this century."""
+
+
+def read_instant(text: str, path: str) -> int:
+    """Unix seconds of an instant whose pattern fits; refuses days that no calendar has."""
+    try:
+        return parse_instant(text)
+    except Malformed as error:
+        raise Rejected(BillsReason.DATE_INVALID, error.detail, path=path) from None
+
+
+@lru_cache(maxsize=256)
+def year_span(code: int, offset_seconds: int) -> tuple[int, int]:
+    """First second of a code's year and of the next, at the network's fixed offset from UTC."""
+    year = CENTURY + code % 100
+    first = parse_instant(f"{year}-01-01T00:00:00Z") - offset_seconds
+    return first, parse_instant(f"{year + 1}-01-01T00:00:00Z") - offset_seconds
+
+
+@lru_cache(maxsize=256)
+def grants_open_at(code: int, offset_seconds: int) -> int:
+    """1 December before a code's year: from then on its numbers may be handed out."""
+    return parse_instant(f"{CENTURY + code % 100 - 1}-12-01T00:00:00Z") - offset_seconds
+
+
+def check_region(ctx: Context, code: int) -> None:
+    """Refuse a code of another supervising region: its numbers are another network's."""
+    if code // 1_000_000 != ctx.env.region:
+        raise Rejected(
+            BillsReason.CODE_TYPE_MISMATCH, f"region of this network: {ctx.env.region}", path="code"
+        )
+
+
+def check_org(ctx: Context, org: str, path: str) -> None:
+    """Refuse a name that holds no authority at all: numbers given to a typing error are lost."""
+    if ctx.find(Authority, org) is None:
+        raise Rejected(BillsReason.ORG_UNKNOWN, f"{org} holds no grant", path=path)
+
+
+def fetch_type(ctx: Context, type_id: int, version: int) -> BillType:
+    """One version of a type; refuses when there is none."""
+    row_id = type_row_id(type_id, version)
+    return ctx.fetch(BillType, row_id, BillsReason.TYPE_UNKNOWN, "type_version")
+
+
+def fetch_allotment(ctx: Context, code: int, level: int, first: int) -> Allotment:
+    """An allotment; refuses when there is none."""
+    row_id = allotment_id(code, level, first)
+    return ctx.fetch(Allotment, row_id, BillsReason.NUMBER_NOT_ALLOCATED, "first")
+
+
+def check_holder(ctx: Context, allotment: Allotment, path: str = "first") -> None:
+    """N3: refuse another organisation's allotment."""
+    if allotment.holder != ctx.sender:
+        raise Rejected(
+            BillsReason.NUMBER_NOT_ALLOCATED, f"the range is {allotment.holder}'s", path=path
+        )
+
+
+def check_open(ctx: Context, allotment: Allotment, path: str = "first") -> None:
+    """Refuse an allotment that is suspended, or that came out of one that is."""
+    above: Allotment | None = allotment
+    while above is not None:
+        if above.state != "open":
+            raise Rejected(
+                BillsReason.BLOCK_SUSPENDED, f"{above.id} is suspended: {above.reason}", path=path
+            )
+        above = ctx.find(Allotment, above.parent) if above.parent else None
+
+
+def find_bill(ctx: Context, bill_id: str) -> Bill | None:
+    """What befell the number, or None."""
+    return ctx.find_slot(Bill, *parse_bill_id(bill_id))
+
+
+def put_bill(ctx: Context, bill: Bill, **changes: object) -> Bill:
+    """Stage a bill with `changes`."""
+    return ctx.put_slot(*parse_bill_id(bill.id), bill, **changes)
+
+
+def check_version(seen: int, bill: Bill) -> None:
+    """G4: refuse an act that was decided on another version of the row: no lost update."""
+    if seen != bill.version:
+        raise Rejected(
+            BillsReason.VERSION_CONFLICT, f"seen {seen}, now {bill.version}", path="version"
+        )
