@@ -150,12 +150,6 @@ def issuers(state: State | Reader, grant: Grant) -> list[str]:
     return above
 
 
-def superiors(state: State | Reader, org: str) -> list[str]:
-    """All from whom an organisation has any authority, near or far."""
-    held = state.get(row_key(Authority.KIND, org), Authority)
-    return [above for grant in (held.grants if held else ()) for above in issuers(state, grant)]
-
-
 def with_grants(
     state: State | Reader, org: str, new: Sequence[Grant], now: int
 ) -> Authority | None:

@@ -3,7 +3,7 @@
 Suspending stops what an organisation does itself. Its keys can still be exchanged by its root key,
 and what it has given to others stands until someone ends it.
 
-Invariant: nobody suspends itself or an organisation from which it has any authority.
+Invariant: nobody suspends itself or an organisation from which it has the authority to suspend.
 See docs/spec/contracts/members.md.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from tallystick.contracts.kit.context import Context
-from tallystick.contracts.kit.grants import Authority, superiors, with_grants
+from tallystick.contracts.kit.grants import Authority, issuers, with_grants
 from tallystick.contracts.kit.keys import authorise, check_version
 from tallystick.contracts.members.actions.checks import (
     check_new_grant,
@@ -85,10 +85,10 @@ class Suspend(Item):
 def suspend(ctx: Context, item: Suspend) -> None:
     """Suspend a member."""
     # READ
-    authorise(ctx)
+    grant = authorise(ctx)
     member = fetch_member(ctx, item.org)
     # CHECK
-    if item.org in (ctx.sender, *superiors(ctx.state, ctx.sender)):
+    if item.org in (ctx.sender, *issuers(ctx.state, grant)):
         raise Rejected(
             MembersReason.ORG_SUPERIOR, f"{ctx.sender} has its authority from there", path="org"
         )
