@@ -66,6 +66,7 @@ GROUP_BYTES = 16 * HASH_BYTES
 slots, 256 to 271 the roots of those, 272 the roots of these. An absent group is empty."""
 
 _FIRST_GROUPS = (0, 256, 272)
+TOP_GROUP = 272
 _PAIRS = Struct(f"{2 * HASH_BYTES}s")
 
 
@@ -85,6 +86,30 @@ def update(
             above[at] = _fold(stored)
         dirty = above
     return (dirty[0] if dirty else _fold(_read(read_group, 2, 0))), writes
+
+
+def check_group(read_group: Callable[[int], bytes | None], root: bytes, at: int) -> bytes:
+    """A group as stored, once it leads to the page's root; each hash above it is looked at too.
+
+    `Damaged` otherwise. `read_group` gives groups 256 and up as this function gave them before.
+    """
+    level = 2 if at == _FIRST_GROUPS[2] else 1 if at >= _FIRST_GROUPS[1] else 0
+    group = _read(read_group, level, at - _FIRST_GROUPS[level])
+    if level == 2:
+        expected = root
+    else:
+        above, child = divmod(at - _FIRST_GROUPS[level], 16)
+        expected = _read(read_group, level + 1, above)[child * HASH_BYTES :][:HASH_BYTES]
+    if _fold(group) != expected:
+        raise Damaged(f"group {at} of a page does not lead to its root")
+    return group
+
+
+def group_root(group: bytes) -> bytes:
+    """Root over one group: the page's, if it is the top group."""
+    if len(group) != GROUP_BYTES:
+        raise Damaged(f"a group of a page has {len(group)} bytes, not {GROUP_BYTES}")
+    return _fold(group)
 
 
 def path(read_group: Callable[[int], bytes | None], slot: int) -> list[bytes]:
@@ -142,5 +167,6 @@ def _empty_groups() -> tuple[bytes, ...]:
 
 
 _EMPTY_GROUPS = _empty_groups()
+EMPTY_GROUP = _EMPTY_GROUPS[0]
 EMPTY_ROOT = _fold(_EMPTY_GROUPS[-1])
 """Root of a page without a taken slot; the map holds no such page."""

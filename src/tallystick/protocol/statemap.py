@@ -163,6 +163,33 @@ def root(read: Read) -> bytes:
     return _hash(nodes[1])
 
 
+def find(read: Read, key_hash: bytes) -> bytes | None:
+    """The row hash under this key, or None."""
+    _, found = _descend(read, _nibbles(key_hash))
+    return found[HASH_BYTES:] if found.startswith(key_hash) else None
+
+
+def check_group(read: Read, root: bytes, prefix: bytes) -> bytes:
+    """A group as stored, once it is what the group above it says, or the root: else `Damaged`.
+
+    `read` gives the groups above as this function gave them before.
+    """
+    stored = read(prefix) or b""
+    nodes, expected = _unpack(stored), root
+    if prefix:
+        expected = _unpack(_read_group(read, prefix[:-1]))[16 + prefix[-1]]
+    for at in range(15, 0, -1):
+        left, right = nodes[2 * at], nodes[2 * at + 1]
+        if left or right:
+            above = sha256(_NODE + _hash(left) + _hash(right)).digest()
+            if at > 1 and nodes[at] != above:
+                raise Damaged(f"group {prefix.hex() or 'at the root'} of the map contradicts itself")
+            nodes[at] = above
+    if _hash(nodes[1]) != expected:
+        raise Damaged(f"group {prefix.hex() or 'at the root'} of the map does not lead to its root")
+    return stored
+
+
 def prove(read: Read, key_hash: bytes) -> MapProof:
     """Prove the row of this key, or that there is none."""
     if len(key_hash) != HASH_BYTES:

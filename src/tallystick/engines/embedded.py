@@ -1,0 +1,231 @@
+"""The embedded engine: many submitters, one writer, group commit.
+
+Submitters authenticate in their own threads, then queue; the writer takes what waits, organisations
+in turn, as one block: one state root and one fsync for all of it. A full queue says
+`Busy`. The WAL is moved into the file by a thread of its own, off the way of the blocks.
+See docs/architecture.md.
+
+Invariant: a future gives its answer after the commit of its block, and each exactly once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+from tallystick.engines.clock import Clock
+from tallystick.ledger.engine import Committed, Stopped
+from tallystick.ledger.ledger import Ledger, Seen
+from tallystick.ledger.receipts import read_segment
+from tallystick.ledger.store import WAL_BYTES_SOFT_MAX
+from tallystick.protocol.errors import Busy, Rejected, TallystickError
+from tallystick.protocol.transaction import Transaction
+
+QUEUED_BYTES_MAX = 64 * 1024 * 1024
+"""What waits is in memory only: some seconds of a province's worst minute."""
+BUSY_RETRY_SECONDS = 0.5
+WORK_MAX = 10_000
+"""Units of work in a block: 1 an item, more where an action says so; bounds a block's time."""
+ORG_SHARE = 2
+"""Of a block's work one organisation gets at most 1/ORG_SHARE while others wait."""
+CLOSE_SECONDS_MAX = 600
+
+_log = logging.getLogger("tallystick.engine")
+
+
+class _Waiting(NamedTuple):
+    transaction: Transaction
+    work: int
+    future: Future[Committed]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFigures:
+    """What an operator watches."""
+
+    queued: int
+    queued_bytes: int
+    blocks: int
+    wal_bytes: int
+
+
+class EmbeddedEngine:
+    """One operator decides the order; fulfils `ledger.engine.Engine`."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        clock: Clock | None = None,
+        on_commit: Callable[[], None] | None = None,
+    ) -> None:
+        """Start the writer; raises `ClockDoubt` when the machine's clock is not believed.
+
+        `on_commit` is called by the writer after each block: it must only wake someone.
+        """
+        self._ledger = ledger
+        self._clock = clock or Clock()
+        self._clock.start(ledger.head.at, ledger.folder)
+        self._on_commit = on_commit
+        self._queues: OrderedDict[str, deque[_Waiting]] = OrderedDict()
+        self._queued = self._queued_bytes = self._blocks = 0
+        self._changed = threading.Condition()
+        self._closing = False
+        self._failure: BaseException | None = None
+        self._wal_moved = threading.Event()
+        self._wal_thread: threading.Thread | None = None
+        self._writer = threading.Thread(target=self._run, name="tallystick-writer", daemon=True)
+        self._writer.start()
+
+    def submit(self, data: bytes) -> Future[Committed]:
+        """Check and queue; see `ledger.engine.Engine.submit`."""
+        transaction = self._ledger.check(data)
+        action = self._ledger.rules.actions[transaction.header.action]
+        future: Future[Committed] = Future()
+        waiting = _Waiting(transaction, action.work * transaction.header.count, future)
+        with self._changed:
+            if self._failure is not None or self._closing:
+                raise Stopped("the engine has stopped")
+            if self._queued_bytes + len(data) > QUEUED_BYTES_MAX:
+                raise Busy(BUSY_RETRY_SECONDS)
+            self._queues.setdefault(transaction.header.sender, deque()).append(waiting)
+            self._queued += 1
+            self._queued_bytes += len(data)
+            self._changed.notify()
+        return future
+
+    def close(self) -> None:
+        """Finish what is queued, then stop."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._writer.join(CLOSE_SECONDS_MAX)
+        if self._wal_thread is not None:
+            self._wal_thread.join(CLOSE_SECONDS_MAX)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why it stopped by itself, or None."""
+        return self._failure
+
+    def figures(self) -> EngineFigures:
+        """What waits and what was done."""
+        with self._changed:
+            queued, queued_bytes = self._queued, self._queued_bytes
+        return EngineFigures(queued, queued_bytes, self._blocks, self._ledger.store.wal_bytes())
+
+    def _run(self) -> None:
+        """The writer: takes, executes, commits, answers, until closed or broken."""
+        taken: list[_Waiting] = []
+        try:
+            while taken := self._take():
+                self._make_block(taken)
+                self._mind_the_wal()
+        except BaseException as error:  # whatever it was, who waits must hear of it
+            _log.critical("the engine stops: %s", error)
+            with self._changed:
+                self._failure = error
+                left = [waiting for queue in self._queues.values() for waiting in queue]
+                self._queues.clear()
+                self._queued = self._queued_bytes = 0
+            for waiting in [*taken, *left]:
+                if not waiting.future.done():
+                    waiting.future.set_exception(Stopped(f"the engine stopped: {error}"))
+
+    def _take(self) -> list[_Waiting]:
+        """What the next block tries: organisations in turn, within the work of a block."""
+        with self._changed:
+            while not self._queued and not self._closing:
+                self._changed.wait()
+            taken: list[_Waiting] = []
+            work, shares = 0, dict[str, int]()
+            while self._queues and work < WORK_MAX:
+                sender, queue = next(iter(self._queues.items()))
+                waiting = queue[0]
+                share = shares.get(sender, 0) + waiting.work
+                alone = len(self._queues) == 1
+                if taken and work + waiting.work > WORK_MAX:
+                    break
+                if taken and not alone and share > WORK_MAX // ORG_SHARE:
+                    if all(shares.get(name, 0) for name in self._queues):
+                        break
+                    self._queues.move_to_end(sender)
+                    continue
+                queue.popleft()
+                taken.append(waiting)
+                work, shares[sender] = work + waiting.work, share
+                if queue:
+                    self._queues.move_to_end(sender)
+                else:
+                    del self._queues[sender]
+            self._queued -= len(taken)
+            self._queued_bytes -= sum(len(waiting.transaction.data) for waiting in taken)
+            return taken
+
+    def _make_block(self, taken: list[_Waiting]) -> None:
+        ledger = self._ledger
+        at = self._clock.at(ledger.head.at)
+        admissions = ledger.admit(at, [waiting.transaction for waiting in taken])
+        block: list[_Waiting] = []
+        for waiting, admission in zip(taken, admissions, strict=True):
+            if admission is None:
+                block.append(waiting)
+            elif isinstance(admission, Rejected):
+                waiting.future.set_exception(admission)
+            else:
+                waiting.future.set_result(self._old_answer(waiting.transaction, admission))
+        if not block:
+            return
+        executed = ledger.execute(at, [waiting.transaction for waiting in block])
+        ledger.commit()
+        self._blocks += 1
+        first = executed.first
+        for waiting, outcomes in zip(block, executed.outcomes, strict=True):
+            waiting.future.set_result(
+                Committed(waiting.transaction.tx_id, first, outcomes, executed.block, at)
+            )
+            first += len(outcomes)
+        if self._on_commit is not None:
+            self._on_commit()
+
+    def _old_answer(self, transaction: Transaction, seen: Seen) -> Committed:
+        with self._ledger.view() as view:
+            segment = view.segment(seen.first)
+            record = view.block(segment.block)
+        at = record.at if record else 0
+        outcomes = read_segment(segment)[2]
+        return Committed(transaction.tx_id, seen.first, outcomes, segment.block, at, repeated=True)
+
+    def _mind_the_wal(self) -> None:
+        """Start moving a large WAL; when most of it is moved, the writer moves the rest itself.
+
+        Only then does SQLite begin the WAL anew: while blocks come, no other thread catches up.
+        """
+        if self._wal_moved.is_set():
+            self._wal_moved.clear()
+            self._ledger.store.checkpoint()
+            return
+        moving = self._wal_thread is not None and self._wal_thread.is_alive()
+        if not moving and self._ledger.store.wal_bytes() > WAL_BYTES_SOFT_MAX:
+            self._wal_thread = threading.Thread(target=self._move_wal, daemon=True)
+            self._wal_thread.start()
+
+    def _move_wal(self) -> None:
+        try:
+            for _ in range(2):  # the second round has only what came during the first
+                self._ledger.store.checkpoint_beside()
+        except TallystickError as error:
+            _log.error("the WAL could not be moved: %s", error)
+            return
+        self._wal_moved.set()

@@ -1,0 +1,232 @@
+"""A keeper: follows a ledger, executes every block again, and only then co-signs.
+
+Its co-signature says: I have executed every entry of this log by my own copy of the rules and found
+the same outcomes and the same roots. If it finds others it stops, writes what it found to a file,
+and says so. It reads a feed on local files here. See docs/spec/keeper.md.
+
+Invariant: it never co-signs what it has not executed and stored, nor a smaller log than before.
+"""
+
+from __future__ import annotations
+
+import logging
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+from tallystick.engines.clock import Clock
+from tallystick.engines.publisher import COSIGNED
+from tallystick.ledger.feed import FeedBlock, FeedReader, write_file
+from tallystick.ledger.ledger import Ledger
+from tallystick.ledger.rules import Rules
+from tallystick.ledger.store import WAL_BYTES_SOFT_MAX
+from tallystick.protocol import tiles
+from tallystick.protocol.canonical import encode
+from tallystick.protocol.checkpoint import (
+    Checkpoint,
+    cosign,
+    format_checkpoint,
+    format_note,
+    parse_checkpoint,
+    parse_note,
+    verify_cosignature,
+    verify_note_signature,
+)
+from tallystick.protocol.entry import ACCEPTED
+from tallystick.protocol.errors import Malformed, Rejected, VerificationFailed
+from tallystick.protocol.genesis import read_genesis
+from tallystick.protocol.keys import Signer
+from tallystick.protocol.values import format_instant
+
+BLOCK_AHEAD_SECONDS_MAX = 60
+"""How far a block may be ahead of the keeper's clock, and behind its last co-signing."""
+CONFIRMED_SECONDS_MAX = 60
+"""How old the operator's word that this is the newest checkpoint may be."""
+IDLE_SECONDS = 60
+"""How often an unchanged checkpoint is co-signed anew."""
+
+_log = logging.getLogger("tallystick.keeper")
+
+
+class Contradiction(VerificationFailed):
+    """The source told what is not so; `evidence` is the file that says what was found."""
+
+    def __init__(self, detail: str, evidence: Path) -> None:
+        super().__init__(f"{detail}; evidence in {evidence}")
+        self.evidence = evidence
+
+
+class Keeper:
+    """One keeper in its own folder."""
+
+    def __init__(
+        self, folder: Path, source: FeedReader, signer: Signer, ledger: Ledger, clock: Clock
+    ) -> None:
+        self.ledger = ledger
+        self._folder = folder
+        self._source = source
+        self._signer = signer
+        self._clock = clock
+        self._name = _keeper_name(ledger, signer.public_key)
+        self._own = source.folder / COSIGNED / sha256(self._name.encode()).hexdigest()[:16]
+        self._signed = self._last_signed()
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        source: Path,
+        signer: Signer,
+        rules: Rules,
+        *,
+        network: bytes | None = None,
+        clock: Clock | None = None,
+    ) -> Self:
+        """Open the keeper of a folder, or begin one: `network` is the id that it must be of."""
+        feed = FeedReader(source)
+        if (folder / "ledger.db").exists():
+            ledger = Ledger.open(folder, rules)
+        else:
+            genesis = feed.genesis()
+            if network is not None and read_genesis(genesis)[1] != network:
+                raise VerificationFailed("the source's founding file is of another network")
+            ledger = Ledger.found(folder, genesis, rules)
+        return cls(folder, feed, signer, ledger, clock or Clock())
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.ledger.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def signed(self) -> tuple[int, int]:
+        """(size, Unix seconds) of the last co-signature."""
+        return self._signed
+
+    def step(self) -> int:
+        """Follow as far as the source goes, then co-sign if there is reason: blocks executed."""
+        done = 0
+        for block in self._source.blocks(self.ledger.head.block):
+            self._execute(block)
+            done += 1
+            if self.ledger.store.wal_bytes() > WAL_BYTES_SOFT_MAX:
+                self.ledger.store.checkpoint()
+        self._cosign()
+        return done
+
+    def _execute(self, block: FeedBlock) -> None:
+        """1. time    2. authentic    3. admitted    4. outcomes    5. state    6. log"""
+        ledger, size, signed_at = self.ledger, *self._signed
+        now, head = self._clock.now(), ledger.head
+        earliest = signed_at - BLOCK_AHEAD_SECONDS_MAX if head.size >= size else 0
+        if not max(earliest, head.at) <= block.at <= now + BLOCK_AHEAD_SECONDS_MAX:  # 1
+            raise self._contradiction(
+                "time", block, block.at, f"{format_instant(now)} is the keeper's clock"
+            )
+        try:
+            transactions = [ledger.check(data) for data in block.transactions]  # 2
+        except (Malformed, VerificationFailed) as error:
+            raise self._contradiction("transaction", block, None, str(error)) from error
+        for admission in ledger.admit(block.at, transactions):  # 3
+            if admission is not None:
+                why = str(admission) if isinstance(admission, Rejected) else "it was there before"
+                raise self._contradiction("admission", block, None, why)
+        executed = ledger.execute(block.at, transactions)
+        for told, found in zip(block.refused, executed.outcomes, strict=True):  # 4
+            refused = {str(n): each for n, each in enumerate(found) if each != ACCEPTED}
+            if told != refused:
+                raise self._contradiction("outcome", block, told, refused)
+        if executed.leaf.state != block.state:  # 5
+            raise self._contradiction("state", block, block.state.hex(), executed.leaf.state.hex())
+        committed = ledger.commit()
+        if (committed.size, committed.root) != (block.size, block.root):  # 6
+            raise self._contradiction(
+                "log", block, [block.size, block.root.hex()], [committed.size, committed.root.hex()]
+            )
+
+    def _cosign(self) -> None:
+        """Co-sign the source's newest checkpoint, if it is of a log that we have executed."""
+        data = self._source.checkpoint()
+        if data is None:
+            return
+        note = parse_note(data)
+        checkpoint, ledger = parse_checkpoint(note.text), self.ledger
+        if checkpoint.origin != ledger.origin:
+            raise VerificationFailed(f"the source's checkpoint is of {checkpoint.origin}")
+        log_key = ledger.genesis.log_keys[0]
+        verify_note_signature(note, ledger.origin, log_key)
+        confirmed_at = verify_cosignature(note, ledger.origin, log_key)
+        if checkpoint.size > ledger.head.size:
+            return  # its blocks are still on their way
+        root = tiles.root_at(ledger.store, checkpoint.size)
+        if root != checkpoint.root:
+            raise self._contradiction_of_note(data, checkpoint, root)
+        now, (size, signed_at) = self._clock.now(), self._signed
+        fresh = abs(now - confirmed_at) <= CONFIRMED_SECONDS_MAX
+        if checkpoint.size < size or checkpoint.size != ledger.head.size or not fresh:
+            return
+        if checkpoint.size == size and now - signed_at < IDLE_SECONDS:
+            return
+        at = max(now, signed_at)
+        text = format_checkpoint(checkpoint)
+        line = cosign(text, self._name, self._signer, at)
+        write_file(self._folder / "signed.json", encode([checkpoint.size, at]))
+        self._signed = (checkpoint.size, at)
+        write_file(self._own, format_note(text, [line]).encode())
+
+    def _last_signed(self) -> tuple[int, int]:
+        """Written before each co-signature is shown: after a crash it is too new, never too old."""
+        try:
+            from_file = (self._folder / "signed.json").read_bytes()
+        except FileNotFoundError:
+            return 0, 0
+        size, at = from_file.strip(b"[]").split(b",")
+        return int(size), int(at)
+
+    def _contradiction(self, what: str, block: FeedBlock, told: Any, found: Any) -> Contradiction:
+        return self._write_evidence(
+            f"{what} of block {block.block} is not what the rules give",
+            {
+                "what": what,
+                "block": block.block,
+                "at": block.at,
+                "told": told,
+                "found": found,
+                "root": block.root.hex(),
+                "state": block.state.hex(),
+                "transactions": [sha256(data).hexdigest() for data in block.transactions],
+            },
+        )
+
+    def _contradiction_of_note(
+        self, data: bytes, checkpoint: Checkpoint, root: bytes
+    ) -> Contradiction:
+        return self._write_evidence(
+            f"the operator signed another root at size {checkpoint.size}",
+            {"what": "checkpoint", "told": data.decode(), "found": root.hex()},
+        )
+
+    def _write_evidence(self, detail: str, found: dict[str, Any]) -> Contradiction:
+        signed = self._source.checkpoint()
+        evidence = {
+            "format": "tallystick/keeper-evidence/v1",
+            "keeper": self._name,
+            "seen_at": format_instant(self._clock.now()),
+            "checkpoint": signed.decode(errors="replace") if signed else "",
+        }
+        path = self._folder / f"evidence-{self._clock.now()}-{found['what']}.json"
+        write_file(path, encode(evidence | found))
+        _log.critical("STOPPED: %s; evidence in %s", detail, path)
+        return Contradiction(detail, path)
+
+
+def _keeper_name(ledger: Ledger, key: bytes) -> str:
+    for keeper in ledger.genesis.keepers:
+        if keeper.key == key:
+            return keeper.name
+    raise VerificationFailed("this key is not that of a keeper in the founding file")

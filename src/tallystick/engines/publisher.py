@@ -1,0 +1,194 @@
+"""The operator's mouth: publishes blocks and checkpoints, collects the keepers' co-signatures.
+
+A thread of its own, off the way of the blocks: it reads what is committed, appends it to the feed,
+signs the checkpoint (and, with the time, that it is the newest), and gathers what keepers put into
+``cosigned/``. Receipts are made under the note that most keepers have signed.
+See docs/spec/feed.md.
+
+Invariant: it signs only what is durable, and never a smaller log than it signed before.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tallystick.engines.clock import Clock
+from tallystick.ledger.feed import FeedReader, FeedWriter, write_file
+from tallystick.ledger.ledger import Ledger
+from tallystick.protocol.checkpoint import (
+    NOTE_BYTES_MAX,
+    Checkpoint,
+    Note,
+    cosign,
+    format_checkpoint,
+    format_note,
+    parse_checkpoint,
+    parse_note,
+    sign_note,
+    verify_cosignature,
+)
+from tallystick.protocol.errors import Malformed, VerificationFailed
+from tallystick.protocol.keys import Signer
+
+PUBLISH_SECONDS = 0.2
+"""How long a block may wait for its publication, and a co-signature for its collection."""
+REFRESH_SECONDS = 20
+"""How often the newest checkpoint is said to be the newest; keepers ask for once a minute."""
+NOTES_KEPT = 64
+COSIGNED = "cosigned"
+
+_log = logging.getLogger("tallystick.publisher")
+
+
+class KeeperKey(NamedTuple):
+    """Whose co-signatures are gathered."""
+
+    name: str
+    key: bytes
+
+
+class Publisher:
+    """Publishes one ledger to one feed folder."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        signer: Signer,
+        folder: Path,
+        keepers: Sequence[KeeperKey],
+        clock: Clock,
+    ) -> None:
+        self._ledger = ledger
+        self._signer = signer
+        self._folder = folder
+        self._keepers = keepers
+        self._clock = clock
+        self._writer = FeedWriter(folder, (ledger.folder / "genesis.json").read_bytes())
+        (folder / COSIGNED).mkdir(exist_ok=True)
+        self._roots: OrderedDict[int, bytes] = OrderedDict()
+        self._lines: dict[int, dict[str, str]] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = False
+        self._published: tuple[int, int] = (-1, 0)
+        self.failure: BaseException | None = None
+        self._restore()
+        self._thread = threading.Thread(target=self._run, name="tallystick-publisher", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is a new block."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """Publish what is committed, then stop."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join()
+        self._writer.close()
+
+    def note_for(self, index: int, *, size: int | None = None) -> tuple[bytes, int]:
+        """The note for entry `index` that most keepers signed, of those the newest; how many.
+
+        With `size`, the note of exactly that size. `LookupError`: it is not published yet.
+        """
+        with self._lock:
+            fitting = [
+                (len(self._lines.get(at, ())), at)
+                for at in self._roots
+                if at > index and (size is None or at == size)
+            ]
+            if not fitting:
+                raise LookupError(f"entry {index} is not under a published checkpoint yet")
+            count, at = max(fitting)
+            checkpoint = Checkpoint(self._ledger.origin, at, self._roots[at])
+            lines = list(self._lines.get(at, {}).values())
+        text = format_checkpoint(checkpoint)
+        own = sign_note(text, checkpoint.origin, self._signer)
+        return format_note(text, [own, *lines]).encode(), count
+
+    def publish(self) -> None:
+        """One round: blocks, checkpoint, co-signatures."""
+        with self._ledger.store.snapshot() as snapshot:
+            self._writer.append(snapshot)
+            head = snapshot.head()
+        now = self._clock.now()
+        size, at = self._published
+        if head.size and (head.size != size or now - at >= REFRESH_SECONDS):
+            self._sign(Checkpoint(self._ledger.origin, head.size, head.root), now)
+        self.collect()
+
+    def collect(self) -> None:
+        """Take in what keepers have co-signed; what is not theirs or not of our log is left."""
+        for path in sorted((self._folder / COSIGNED).iterdir()):
+            if path.name.startswith("."):
+                continue
+            try:
+                with path.open("rb") as file:
+                    note = parse_note(file.read(NOTE_BYTES_MAX + 1))
+                checkpoint = parse_checkpoint(note.text)
+            except (Malformed, FileNotFoundError):
+                continue
+            if self._roots.get(checkpoint.size) == checkpoint.root:
+                self._take(checkpoint.size, note)
+
+    def _take(self, size: int, note: Note) -> None:
+        for keeper in self._keepers:
+            try:
+                verify_cosignature(note, keeper.name, keeper.key)
+            except VerificationFailed:
+                continue
+            for signature in note.signatures:
+                if signature.name == keeper.name:
+                    with self._lock:
+                        self._lines.setdefault(size, {})[keeper.name] = signature.line
+
+    def _sign(self, checkpoint: Checkpoint, now: int) -> None:
+        """Sign that this is the log, and that at this time it is all of it."""
+        text = format_checkpoint(checkpoint)
+        self._clock.signed(now)
+        lines = [
+            sign_note(text, checkpoint.origin, self._signer),
+            cosign(text, checkpoint.origin, self._signer, now),
+        ]
+        self._remember(checkpoint)
+        write_file(self._folder / "checkpoint", format_note(text, lines).encode())
+        self._published = (checkpoint.size, now)
+
+    def _remember(self, checkpoint: Checkpoint) -> None:
+        """Keep the newest notes, and of the older ones that with the most co-signatures."""
+        with self._lock:
+            self._roots[checkpoint.size] = checkpoint.root
+            while len(self._roots) > NOTES_KEPT:
+                best = max(self._roots, key=lambda at: (len(self._lines.get(at, ())), at))
+                gone = next(at for at in self._roots if at != best)
+                del self._roots[gone]
+                self._lines.pop(gone, None)
+
+    def _restore(self) -> None:
+        """What was signed before the restart: the clock must not fall behind it."""
+        data = FeedReader(self._folder).checkpoint()
+        if data is None:
+            return
+        note = parse_note(data)
+        checkpoint = parse_checkpoint(note.text)
+        if checkpoint.origin == self._ledger.origin and checkpoint.size <= self._ledger.head.size:
+            signed_at = verify_cosignature(note, checkpoint.origin, self._signer.public_key)
+            self._clock.signed(signed_at)
+            self._remember(checkpoint)
+
+    def _run(self) -> None:
+        try:
+            while not self._closing:
+                self._wake.wait(PUBLISH_SECONDS)
+                self._wake.clear()
+                self.publish()
+            self.publish()
+        except BaseException as error:
+            self.failure = error
+            _log.critical("publishing stops: %s", error)

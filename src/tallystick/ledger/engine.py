@@ -1,0 +1,53 @@
+"""The seam between the ledger and whoever decides the order.
+
+An engine takes authentic transactions from many threads, orders them into blocks, executes and
+commits each block, and answers when that is durable. See docs/architecture.md.
+
+Invariant: an answer is given after the fsync of its block, or not at all; nothing is taken twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from tallystick.protocol.errors import TallystickError
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What became of a transaction that is on the ledger."""
+
+    tx_id: str
+    first: int
+    """Log index of its first entry; item n has entry first + n."""
+    outcomes: Sequence[str]
+    """Of each item: ``accepted`` or a reason."""
+    block: int
+    at: int
+    """Unix seconds of its block."""
+    repeated: bool = False
+    """It was on the ledger before; this is the old answer."""
+
+
+class Stopped(TallystickError):
+    """The engine has stopped: what was not answered may or may not be on the ledger; ask again
+    with the same bytes once it runs."""
+
+
+class Engine(Protocol):
+    """Fulfilled by each engine of row 4."""
+
+    def submit(self, data: bytes) -> Future[Committed]:
+        """Check and queue a transaction; from any thread.
+
+        Raises `Malformed` or `VerificationFailed` at once, and `Busy` when the queue is full: then
+        nothing was taken. The future gives `Committed` once it is durable, or raises `Rejected`
+        when the transaction may not be ordered, `Stopped` when the engine stopped first. Submitting
+        the same bytes again is safe and gives the old answer.
+        """
+
+    def close(self) -> None:
+        """Finish what is queued, then stop."""

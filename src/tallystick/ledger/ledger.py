@@ -1,0 +1,257 @@
+"""The machine: check, execute, commit, receipt, view; shaped like ABCI, for every engine the same.
+
+An engine checks what is submitted, orders it into blocks, executes and commits each block, and
+signs the checkpoint after it. `check`, `view` and `dry_run` may be called from any thread, the
+others by the one writer. See docs/architecture.md and docs/spec/block.md.
+
+Invariant: what `commit` returned for is durable; until then nothing of a block can be seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from tallystick.contracts.kit.context import Context, Environment
+from tallystick.contracts.kit.keys import admit
+from tallystick.contracts.kit.reasons import LedgerReason
+from tallystick.ledger.execute import Executed, execute_block, execute_transaction
+from tallystick.ledger.records import BlockRecord, Head, Segment, pack_outcomes
+from tallystick.ledger.rules import Rules
+from tallystick.ledger.staged import StagedState, VerifiedRows
+from tallystick.ledger.store import FILE, Connection, Store
+from tallystick.ledger.view import View
+from tallystick.protocol import merkle
+from tallystick.protocol.canonical import replace
+from tallystick.protocol.checkpoint import Checkpoint
+from tallystick.protocol.errors import Damaged, Rejected
+from tallystick.protocol.genesis import Genesis, log_origin, read_genesis
+from tallystick.protocol.tiles import Edge
+from tallystick.protocol.transaction import Transaction, read_transaction
+from tallystick.protocol.values import parse_instant
+
+GENESIS_FILE = "genesis.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The transaction is on the ledger already: its entries begin at `first`."""
+
+    first: int
+
+
+Admission = Seen | Rejected | None
+"""Why a transaction is not ordered: it was before, or a rule says no. None: it may be ordered."""
+
+
+class Ledger:
+    """One network's ledger in one folder."""
+
+    def __init__(self, folder: Path, genesis: bytes, rules: Rules, store: Store) -> None:
+        self.folder = folder
+        self.rules = rules
+        self.store = store
+        self.genesis, self.network = read_genesis(genesis)
+        self.origin = log_origin(self.genesis.name, self.network)
+        self._head = store.head()
+        if self._head.network != self.network:
+            raise Damaged(f"{store.path} is the ledger of another founding file")
+        self._edge = Edge.restore(self._head.size, store)
+        if self._edge.root() != self._head.root:
+            raise Damaged(f"{store.path}: the right edge of the log does not give its root")
+        self._rows = VerifiedRows(store, self._head.state)
+        self._staged: tuple[StagedState, Executed] | None = None
+
+    @classmethod
+    def found(cls, folder: Path, genesis: bytes, rules: Rules, *, vfs: str | None = None) -> Self:
+        """Found a network in an empty folder: block 0, which has rows and no entry."""
+        parsed, network = read_genesis(genesis)
+        rows = VerifiedRows(_Nothing(), bytes(32))
+        state = StagedState(rows)
+        at = parse_instant(parsed.founded_at)
+        env = environment(parsed, network, 0, at)
+        ctx = Context(state=state, env=env, sender="", key=b"", action="", tx_id="")
+        ctx.item_hash = network
+        for domain in rules.domains:
+            if domain.found is not None:
+                domain.found(ctx, parsed)
+        root = state.seal()
+        head = Head(network=network, block=0, at=at, size=0, root=merkle.EMPTY_ROOT, state=root)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / FILE).exists():
+            (folder / GENESIS_FILE).write_bytes(genesis)
+        store = Store.make(folder, head, state.writes, vfs=vfs)
+        return cls(folder, genesis, rules, store)
+
+    @classmethod
+    def open(cls, folder: Path, rules: Rules, *, vfs: str | None = None) -> Self:
+        """Open a ledger: head, right edge; `start.check_recent` looks at the last blocks."""
+        store = Store.open(folder, vfs=vfs)
+        try:
+            return cls(folder, (folder / GENESIS_FILE).read_bytes(), rules, store)
+        except BaseException:
+            store.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def head(self) -> Head:
+        """After the last committed block."""
+        return self._head
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What is signed after the last committed block."""
+        return Checkpoint(self.origin, self._head.size, self._head.root)
+
+    def check(self, data: bytes) -> Transaction:
+        """Read and authenticate; `Malformed` or `VerificationFailed`. Asks the state nothing."""
+        return read_transaction(data, self.network, self.rules.schemas)
+
+    def admit(self, at: int, transactions: Sequence[Transaction]) -> list[Admission]:
+        """Which of these may be ordered in one block at `at`, judged by the state before it."""
+        taken: dict[tuple[str, bytes], str] = {}
+        return [self._admit(at, transaction, taken) for transaction in transactions]
+
+    def execute(self, at: int, transactions: Sequence[Transaction]) -> Executed:
+        """Execute the next block, of admitted transactions; `commit` makes it last."""
+        if not transactions:
+            raise ValueError("a block without transactions is no block")
+        if at < self._head.at:
+            raise ValueError(f"the clock went back: {at} after {self._head.at}")
+        state = StagedState(self._rows)
+        env = environment(self.genesis, self.network, self._head.block + 1, at)
+        executed = execute_block(state, self.rules, env, self._head.size, transactions)
+        self._staged = (state, executed)
+        return executed
+
+    def commit(self) -> Head:
+        """Make the executed block durable. If it raises, this object is of no more use."""
+        if self._staged is None:
+            raise ValueError("no block was executed")
+        state, done = self._staged
+        self._staged = None
+        tiles = self._edge.extend(done.leaf_hashes)
+        head = replace(
+            self._head,
+            block=done.block,
+            at=done.at,
+            size=self._edge.size,
+            root=self._edge.root(),
+            state=state.writes.root,
+        )
+        record = BlockRecord(
+            block=done.block,
+            at=done.at,
+            first=done.first,
+            size=head.size,
+            root=head.root,
+            state=head.state,
+        )
+        self.store.commit(
+            head,
+            state.writes,
+            block=record,
+            segments=_segments(done),
+            tiles=tiles,
+        )
+        self._rows.apply(state.writes)
+        self._rows.remember(state.sealed)
+        self._head = head
+        return head
+
+    def dry_run(self, data: bytes, at: int) -> list[str]:
+        """What would become of each item in a block of its own at `at`; leaves no trace."""
+        transaction = self.check(data)
+        with self.store.snapshot() as snapshot:
+            head = snapshot.head()
+            at = max(at, head.at)
+            rows = VerifiedRows(snapshot, head.state)
+            verdict = self._judge(rows, snapshot, head.block + 1, at, transaction)
+            if isinstance(verdict, Rejected):
+                raise verdict
+            env = environment(self.genesis, self.network, head.block + 1, at)
+            return execute_transaction(StagedState(rows), self.rules, env, head.size, transaction)
+
+    @contextmanager
+    def view(self) -> Iterator[View]:
+        """What may be asked, as of one moment, for as long as the `with` lasts."""
+        with self.store.snapshot() as snapshot:
+            yield View(snapshot, self.genesis, self.network)
+
+    def _admit(
+        self, at: int, transaction: Transaction, taken: dict[tuple[str, bytes], str]
+    ) -> Admission:
+        name = (transaction.header.sender, transaction.header.idempotency)
+        before = taken.get(name)
+        if before is not None:
+            return Rejected(
+                LedgerReason.IDEMPOTENCY_CONFLICT, "twice in one block", path="header/idempotency"
+            )
+        block = self._head.block + 1
+        verdict = self._judge(self._rows, self.store, block, at, transaction)
+        if verdict is None:
+            taken[name] = transaction.tx_id
+        return verdict
+
+    def _judge(
+        self,
+        rows: VerifiedRows,
+        store: Connection,
+        block: int,
+        at: int,
+        transaction: Transaction,
+    ) -> Admission:
+        header = transaction.header
+        seen = store.seen(header.sender, header.idempotency)
+        if seen is not None:
+            if seen[0] == transaction.tx_id:
+                return Seen(seen[1])
+            return Rejected(LedgerReason.IDEMPOTENCY_CONFLICT, path="header/idempotency")
+        action = self.rules.actions[header.action]
+        ends = action.until_block
+        if block < action.from_block or (ends is not None and block >= ends):
+            return Rejected(LedgerReason.ACTION_INACTIVE, header.action, path="header/action")
+        try:
+            admit(StagedState(rows), header, at)
+        except Rejected as refusal:
+            return refusal
+        return None
+
+
+def environment(genesis: Genesis, network: bytes, block: int, at: int) -> Environment:
+    """What every item of a block may know of it."""
+    return Environment(network, genesis.region, genesis.utc_offset_seconds, block, at)
+
+
+def _segments(done: Executed) -> list[Segment]:
+    found, first = [], done.first
+    for transaction, outcomes in zip(done.transactions, done.outcomes, strict=True):
+        found.append(Segment(first, done.block, transaction.data, pack_outcomes(outcomes)))
+        first += len(outcomes)
+    return found
+
+
+class _Nothing:
+    """The state before the founding."""
+
+    def row(self, key: object) -> None:
+        return None
+
+    def map_group(self, prefix: bytes) -> None:
+        return None
+
+    def page_group(self, key: int) -> None:
+        return None

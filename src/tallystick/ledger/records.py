@@ -1,0 +1,63 @@
+"""What a ledger keeps beside its state: the head, where a block lies in the log, transactions.
+
+Invariant: everything here follows from the blocks; only the head says which block is the last.
+See docs/spec/storage.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tallystick.protocol.canonical import Record, decode, encode
+from tallystick.protocol.entry import ACCEPTED
+from tallystick.protocol.values import Count, Digest
+
+
+class Head(Record):
+    """The ledger after its last block; block 0 is the founding, before any entry."""
+
+    network: Digest
+    block: Count
+    at: Count
+    """Unix seconds of the last block; of the founding before any."""
+    size: Count
+    root: Digest
+    """Of the log."""
+    state: Digest
+
+
+class BlockRecord(Record):
+    """Where a block lies in the log; its last leaf is the block leaf."""
+
+    block: Count
+    at: Count
+    first: Count
+    size: Count
+    """Of the log after the block."""
+    root: Digest
+    state: Digest
+
+
+class Segment(NamedTuple):
+    """A transaction as it came, and what became of its items."""
+
+    first: int
+    """Log index of its first entry."""
+    block: int
+    data: bytes
+    refused: bytes
+    """Canonical JSON of ``{n: reason}``; what is not named was accepted."""
+
+
+def pack_outcomes(outcomes: Sequence[str]) -> bytes:
+    """Outcomes as a segment keeps them: nearly all are ``accepted``."""
+    return encode({str(n): each for n, each in enumerate(outcomes) if each != ACCEPTED})
+
+
+def unpack_outcomes(refused: bytes, count: int) -> list[str]:
+    """The inverse of `pack_outcomes`, for a transaction of `count` items."""
+    outcomes = [ACCEPTED] * count
+    for n, reason in decode(refused, dict[str, str]).items():
+        outcomes[int(n)] = reason
+    return outcomes

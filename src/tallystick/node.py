@@ -1,0 +1,204 @@
+"""The composition root: an operator's node out of its parts, and the one place that names them all.
+
+A node is a ledger, the embedded engine that orders, and a publisher that keepers follow, in one
+folder: ``genesis.json``, ``ledger.db``, ``feed/`` (what is published), ``box/`` (where other local
+processes leave signed transactions). See docs/architecture.md.
+
+Invariant: nothing else in the package knows which domains and which engine there are.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from tallystick.contracts import bills, members
+from tallystick.contracts.kit.context import Domain, Key
+from tallystick.engines.clock import Clock
+from tallystick.engines.embedded import EmbeddedEngine, EngineFigures
+from tallystick.engines.keeper import Keeper
+from tallystick.engines.publisher import KeeperKey, Publisher
+from tallystick.ledger.engine import Committed
+from tallystick.ledger.ledger import Ledger
+from tallystick.ledger.receipts import state_document
+from tallystick.ledger.rules import Rules, make_rules
+from tallystick.ledger.view import View
+from tallystick.protocol.canonical import encode
+from tallystick.protocol.errors import Busy, TallystickError
+from tallystick.protocol.keys import Signer
+from tallystick.protocol.row import row_key
+from tallystick.protocol.transaction import Item, sign_transaction
+from tallystick.protocol.values import format_instant
+
+DOMAINS: Sequence[Domain] = (members.DOMAIN, bills.DOMAIN)
+"""Every domain of this build: a new one is a folder and a name here."""
+
+FEED = "feed"
+BOX = "box"
+BOX_SECONDS = 0.2
+VALID_SECONDS = 3_600
+"""How long a transaction made here may be submitted again."""
+ANSWER_SECONDS_MAX = 120
+
+_log = logging.getLogger("tallystick.node")
+
+
+def rules() -> Rules:
+    """The rules of this build."""
+    return make_rules(DOMAINS)
+
+
+class Node:
+    """The operator of a network on one machine."""
+
+    def __init__(self, ledger: Ledger, log_signer: Signer, clock: Clock) -> None:
+        self.ledger = ledger
+        self.clock = clock
+        self.folder = ledger.folder
+        if log_signer.public_key not in ledger.genesis.log_keys:
+            raise ValueError("this is not a log key of the network")
+        keepers = [KeeperKey(each.name, each.key) for each in ledger.genesis.keepers]
+        (self.folder / BOX).mkdir(exist_ok=True)
+        self.publisher = Publisher(ledger, log_signer, self.folder / FEED, keepers, clock)
+        self.engine = EmbeddedEngine(ledger, clock=clock, on_commit=self.publisher.wake)
+        self._closing = threading.Event()
+        self._box = threading.Thread(target=self._mind_the_box, name="tallystick-box", daemon=True)
+        self._box.start()
+
+    @classmethod
+    def found(
+        cls, folder: Path, genesis: bytes, log_signer: Signer, *, clock: Clock | None = None
+    ) -> Self:
+        """Found a network in `folder`; `FileExistsError` when there is a ledger already."""
+        return cls(Ledger.found(folder, genesis, rules()), log_signer, clock or Clock())
+
+    @classmethod
+    def open(cls, folder: Path, log_signer: Signer, *, clock: Clock | None = None) -> Self:
+        """Open the node of `folder`; `FileNotFoundError` when there is none."""
+        return cls(Ledger.open(folder, rules()), log_signer, clock or Clock())
+
+    def close(self) -> None:
+        """Finish what is queued, publish it, let go of the files."""
+        self._closing.set()
+        self._box.join()
+        self.engine.close()
+        self.publisher.close()
+        self.ledger.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def network(self) -> bytes:
+        """The network's id."""
+        return self.ledger.network
+
+    def submit(self, data: bytes) -> Future[Committed]:
+        """Check and queue a signed transaction; see `ledger.engine.Engine.submit`."""
+        return self.engine.submit(data)
+
+    def sign(
+        self,
+        signer: Signer,
+        sender: str,
+        action: str,
+        items: Sequence[Item],
+        *,
+        atomic: bool = False,
+    ) -> bytes:
+        """A transaction of this network, valid for an hour from now."""
+        return sign_transaction(
+            signer,
+            network=self.network,
+            sender=sender,
+            action=action,
+            items=items,
+            idempotency=secrets.token_bytes(16),
+            valid_until=format_instant(max(self.clock.now(), self.ledger.head.at) + VALID_SECONDS),
+            atomic=atomic,
+        )
+
+    def act(
+        self,
+        signer: Signer,
+        sender: str,
+        action: str,
+        items: Sequence[Item],
+        *,
+        atomic: bool = False,
+    ) -> Committed:
+        """Sign, submit and wait until it is durable."""
+        data = self.sign(signer, sender, action, items, atomic=atomic)
+        return self.submit(data).result(ANSWER_SECONDS_MAX)
+
+    def dry_run(self, data: bytes) -> list[str]:
+        """What would become of each item now; leaves no trace."""
+        return self.ledger.dry_run(data, self.clock.now())
+
+    @contextmanager
+    def view(self) -> Iterator[View]:
+        """What may be asked, as of one moment."""
+        with self.ledger.view() as view:
+            yield view
+
+    def receipt(self, index: int, *, row: Key | None = None) -> bytes:
+        """The receipt of an entry under the note that most keepers signed.
+
+        With `row`, a proof of that row's state as well: only once the newest checkpoint is
+        published. `LookupError` while it is not.
+        """
+        with self.ledger.view() as view:
+            size = None if row is None else view.head.size
+            note, _ = self.publisher.note_for(index, size=size)
+            return encode(view.receipt(index, note, row=row))
+
+    def state_proof(self, key: Key, kind: str, row_id: str) -> bytes:
+        """The proof of a row, or that there is none, under the newest checkpoint."""
+        with self.ledger.view() as view:
+            note, _ = self.publisher.note_for(-1, size=view.head.size)
+            return encode(state_document(view.state_proof(key, row_key(kind, row_id)), note))
+
+    def figures(self) -> EngineFigures:
+        """What waits and what was done."""
+        return self.engine.figures()
+
+    def _mind_the_box(self) -> None:
+        while not self._closing.wait(BOX_SECONDS):
+            self.take_box()
+
+    def take_box(self) -> int:
+        """Submit what others left in the box: how many. A refused file is kept beside, renamed."""
+        taken = 0
+        for path in sorted((self.folder / BOX).glob("*.tx")):
+            try:
+                self.submit(path.read_bytes()).result(ANSWER_SECONDS_MAX)
+            except Busy:
+                break
+            except (TallystickError, TimeoutError) as error:
+                _log.error("%s is not taken: %s", path.name, error)
+                path.rename(path.with_suffix(".refused"))
+                continue
+            path.unlink()
+            taken += 1
+        return taken
+
+
+def open_keeper(
+    folder: Path,
+    source: Path,
+    signer: Signer,
+    *,
+    network: bytes | None = None,
+    clock: Clock | None = None,
+) -> Keeper:
+    """The keeper of a folder, under the rules of this build."""
+    return Keeper.open(folder, source, signer, rules(), network=network, clock=clock)
