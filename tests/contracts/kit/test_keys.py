@@ -155,6 +155,11 @@ def test_who_was_never_given_anything_has_no_authority() -> None:
     assert refusal(authorise, context(state(key_row()))) == (KitReason.NO_GRANT, "")
 
 
+def test_a_key_that_nobody_registered_carries_no_authority() -> None:
+    rows = state(authority(founding()))
+    assert refusal(authorise, context(rows)) == (LedgerReason.KEY_UNKNOWN, "")
+
+
 def test_a_suspended_sender_does_nothing() -> None:
     rows = state(key_row(), authority(founding(), good=False))
     assert refusal(authorise, context(rows)) == (KitReason.SUSPENDED, "")

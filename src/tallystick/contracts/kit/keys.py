@@ -119,9 +119,7 @@ def check_sender(ctx: Context, code: int | None = None) -> None:
     held = ctx.find(Authority, ctx.sender)
     if held is not None and not held.good:
         raise Rejected(KitReason.SUSPENDED, f"{ctx.sender} is suspended")
-    row = find_key(ctx.state, ctx.key)
-    if row is None:
-        return
+    row = ctx.fetch(KeyRow, ctx.key.hex(), LedgerReason.KEY_UNKNOWN)
     if row.codes and (code is None or not codes_cover(row.codes, code)):
         raise Rejected(KitReason.KEY_SCOPE, f"the key is for codes {row.codes}, not for {code}")
     if row.block is not None and code != row.block.code:
