@@ -17,6 +17,7 @@ import pytest
 from vectors import generate
 
 from tallystick.protocol import merkle, page, statemap
+from tallystick.protocol.body import leaves, open_body, seal_body, verify_disclosure
 from tallystick.protocol.canonical import decode, encode, narrow
 from tallystick.protocol.checkpoint import (
     format_checkpoint,
@@ -251,3 +252,15 @@ def test_genesis() -> None:
     genesis, network = read_genesis(vectors["file"].encode())
     assert network.hex() == vectors["network"]
     assert log_origin(genesis.name, network) == vectors["origin"]
+
+
+def test_bodies() -> None:
+    for case in module("body"):
+        body, secret = json.loads(case["body"]), bytes.fromhex(case["secret"])
+        root, disclosures = bytes.fromhex(case["root"]), case["disclosures"]
+        assert [path for path, _ in leaves(body)] == case["paths"]
+        assert seal_body(body, secret).disclosures == tuple(disclosures)
+        assert open_body(disclosures, root) == body
+        last, path = len(disclosures) - 1, unhex(case["path_of_last"])
+        shown = verify_disclosure(disclosures[last], last, last + 1, path, root)
+        assert shown.path == case["paths"][-1]

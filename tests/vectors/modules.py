@@ -14,6 +14,7 @@ from vectors.chain import CODE, START, Key, founding, keeper_name, policy
 from vectors.world import World
 
 from tallystick.protocol import merkle, page, statemap
+from tallystick.protocol.body import disclosure_path, leaves, seal_body
 from tallystick.protocol.canonical import encode
 from tallystick.protocol.checkpoint import (
     COSIGNATURE_KEY,
@@ -96,6 +97,7 @@ def modules(world: World) -> dict[str, Any]:
         "page": _pages(),
         "map": _maps(),
         "genesis": _genesis(),
+        "body": _bodies(),
     }
 
 
@@ -307,3 +309,25 @@ def _genesis() -> dict[str, Any]:
         "network": network.hex(),
         "origin": log_origin(genesis.name, network),
     }
+
+
+def _bodies() -> list[dict[str, Any]]:
+    long: dict[str, Any] = {"lines": [{"n": n} for n in range(11)], "title": "发票"}
+    nested: dict[str, Any] = {"items": [], "payer": {"id": {"kind": "none"}, "name": "Ada Quill"}, "sums": {}}
+    made = []
+    for n, body in enumerate([{"code": 33060126}, nested, long]):
+        secret = sha256(b"body %d" % n).digest()
+        sealed = seal_body(body, secret)
+        made.append(
+            {
+                "body": encode(body).decode(),
+                "secret": secret.hex(),
+                "paths": [path for path, _ in leaves(body)],
+                "disclosures": list(sealed.disclosures),
+                "root": sealed.root.hex(),
+                "path_of_last": _hex(
+                    disclosure_path(sealed.disclosures, len(sealed.disclosures) - 1)
+                ),
+            }
+        )
+    return made
