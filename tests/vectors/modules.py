@@ -313,7 +313,11 @@ def _genesis() -> dict[str, Any]:
 
 def _bodies() -> list[dict[str, Any]]:
     long: dict[str, Any] = {"lines": [{"n": n} for n in range(11)], "title": "发票"}
-    nested: dict[str, Any] = {"items": [], "payer": {"id": {"kind": "none"}, "name": "Ada Quill"}, "sums": {}}
+    nested: dict[str, Any] = {
+        "items": [],
+        "payer": {"id": {"kind": "none"}, "name": "Ada Quill"},
+        "sums": {},
+    }
     made = []
     for n, body in enumerate([{"code": 33060126}, nested, long]):
         secret = sha256(b"body %d" % n).digest()
