@@ -19,8 +19,7 @@ class BillsReason(Reason):
     TYPE_RULES = "bills.type_rules"
     VALID_FROM = "bills.valid_from"
 
-    # Whatever the thing.
-    VERSION_CONFLICT = "bills.version_conflict"
+    # Whoever or whatever it is about.
     ORG_UNKNOWN = "bills.org_unknown"
     UNCHANGED = "bills.unchanged"
 

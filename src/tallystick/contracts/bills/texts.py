@@ -41,12 +41,6 @@ TEXTS: dict[Reason, ReasonText] = {
         "生效时间应晚于上一版本，且晚于账本时间加开票提前量",
         "choose a time after the former version's and beyond the window for issue times",
     ),
-    BillsReason.VERSION_CONFLICT: ReasonText(
-        "所依据的版本已不是当前版本",
-        "the thing has changed since the version that you saw",
-        "重新查询后再提交",
-        "read it again, then decide anew",
-    ),
     BillsReason.ORG_UNKNOWN: ReasonText(
         "账本上没有该单位的授权",
         "the ledger knows no authority of that organisation",

@@ -7,7 +7,6 @@ See docs/spec/contracts/bills.md.
 
 from __future__ import annotations
 
-from tallystick.contracts.bills.actions.checks import read_instant
 from tallystick.contracts.bills.items import DefineType
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records import (
@@ -18,7 +17,8 @@ from tallystick.contracts.bills.records import (
     type_row_id,
 )
 from tallystick.contracts.kit.context import Context
-from tallystick.contracts.kit.keys import authorise
+from tallystick.contracts.kit.keys import authorise, read_instant
+from tallystick.contracts.kit.reasons import KitReason
 from tallystick.protocol.canonical import encode
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.values import parse_instant
@@ -45,9 +45,7 @@ def define_type(ctx: Context, item: DefineType) -> None:
             BillsReason.CODE_TYPE_MISMATCH, f"region of this network: {ctx.env.region}", path="type"
         )
     if item.type_version != newest + 1:
-        raise Rejected(
-            BillsReason.VERSION_CONFLICT, f"the next is {newest + 1}", path="type_version"
-        )
+        raise Rejected(KitReason.VERSION_CONFLICT, f"the next is {newest + 1}", path="type_version")
     check_rules(item.rules)
     _check_valid_from(ctx, item, former)
     # WRITE

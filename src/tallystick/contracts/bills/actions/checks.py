@@ -18,19 +18,11 @@ from tallystick.contracts.bills.records import (
 )
 from tallystick.contracts.kit.context import Context
 from tallystick.contracts.kit.grants import Authority
-from tallystick.protocol.errors import Malformed, Rejected
+from tallystick.protocol.errors import Rejected
 from tallystick.protocol.values import parse_instant
 
 CENTURY = 2000
 """A code has the last two digits of its year; the scheme began in this century."""
-
-
-def read_instant(text: str, path: str) -> int:
-    """Unix seconds of an instant whose pattern fits; refuses days that no calendar has."""
-    try:
-        return parse_instant(text)
-    except Malformed as error:
-        raise Rejected(BillsReason.DATE_INVALID, error.detail, path=path) from None
 
 
 @lru_cache(maxsize=256)
@@ -100,11 +92,3 @@ def find_bill(ctx: Context, bill_id: str) -> Bill | None:
 def put_bill(ctx: Context, bill: Bill, **changes: object) -> Bill:
     """Stage a bill with `changes`."""
     return ctx.put_slot(*parse_bill_id(bill.id), bill, **changes)
-
-
-def check_version(seen: int, bill: Bill) -> None:
-    """G4: refuse an act that was decided on another version of the row: no lost update."""
-    if seen != bill.version:
-        raise Rejected(
-            BillsReason.VERSION_CONFLICT, f"seen {seen}, now {bill.version}", path="version"
-        )

@@ -17,7 +17,6 @@ from tallystick.contracts.bills.actions.checks import (
     check_region,
     fetch_allotment,
     fetch_type,
-    read_instant,
     year_span,
 )
 from tallystick.contracts.bills.reasons import BillsReason
@@ -31,7 +30,7 @@ from tallystick.contracts.bills.records import (
 )
 from tallystick.contracts.kit import intervals
 from tallystick.contracts.kit.context import NUMBERS_PER_CODE, Context
-from tallystick.contracts.kit.keys import authorise, check_block_scope
+from tallystick.contracts.kit.keys import authorise, check_block_scope, read_instant
 from tallystick.protocol.canonical import INTEGER_MAX, replace
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.row import row_key
@@ -192,13 +191,16 @@ def take_number(
     ctx.state.set(place.code * NUMBERS_PER_CODE + number, bill, ctx.item_hash)
     if allotment.marks is not place.marks:
         place.marks = _marked(ctx, place, allotment)
-    return ctx.put(
+    row = replace(
         allotment,
+        version=allotment.version + 1,
         issued=allotment.issued + 1,
         next=max(allotment.next, number + 1),
         marks=place.marks,
         last_index=ctx.index,
     )
+    ctx.state.set(place.key, row, ctx.item_hash)
+    return row
 
 
 def _marked(ctx: Context, place: Place, allotment: Allotment) -> list[Mark]:

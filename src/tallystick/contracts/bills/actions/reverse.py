@@ -7,10 +7,8 @@ bills took off a blue one never exceeds it in any part (V2). See docs/spec/contr
 from __future__ import annotations
 
 from tallystick.contracts.bills.actions.checks import (
-    check_version,
     find_bill,
     put_bill,
-    read_instant,
 )
 from tallystick.contracts.bills.actions.issue import (
     amounts_of,
@@ -40,6 +38,7 @@ from tallystick.contracts.bills.records import (
     rest,
 )
 from tallystick.contracts.kit.context import Context
+from tallystick.contracts.kit.keys import check_version, read_instant
 from tallystick.protocol.errors import Rejected
 
 
@@ -105,7 +104,7 @@ def _find_reversible(ctx: Context, item: Reverse | Replace) -> Bill:
         raise Rejected(BillsReason.REV_ENDED, f"{item.bill} is reversed", path="bill")
     if blue.state == "settled":
         raise Rejected(BillsReason.REV_SETTLED, f"settled by {blue.settled_by}", path="bill")
-    check_version(item.version, blue)
+    check_version(blue, item.version)
     return blue
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from tallystick.contracts.bills.actions.checks import (
     check_org,
-    check_version,
     find_bill,
     put_bill,
 )
@@ -30,7 +29,7 @@ from tallystick.contracts.bills.records import (
     parse_bill_id,
 )
 from tallystick.contracts.kit.context import Context
-from tallystick.contracts.kit.keys import authorise
+from tallystick.contracts.kit.keys import authorise, check_version
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.values import format_instant, parse_instant
 
@@ -73,7 +72,7 @@ def _check_live(ctx: Context, bill: Bill, item: OfBill) -> None:
         raise Rejected(BillsReason.OTHER_ISSUER, f"{bill.issuer} issued it", path="bill")
     if bill.state not in ("issued", "partly_reversed"):
         raise Rejected(BillsReason.BILL_STATE, f"{bill.id} is {bill.state}", path="bill")
-    check_version(item.version, bill)
+    check_version(bill, item.version)
 
 
 def suspend_issuer(ctx: Context, item: SuspendIssuer) -> None:
