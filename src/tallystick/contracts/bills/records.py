@@ -101,7 +101,7 @@ class TypeRules(Record, kw_only=True):
 
 def format_bill_id(code: int, number: int) -> str:
     """The `BillId` of a code and a number."""
-    return f"{code:08d}:{number:010d}"
+    return f"{code}:{number:010d}"
 
 
 def parse_bill_id(bill_id: str) -> tuple[int, int]:
