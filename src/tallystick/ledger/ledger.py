@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tallystick.contracts.kit.context import Context, Environment
+from tallystick.contracts.kit.context import FOUNDING_INDEX, Context, Environment
 from tallystick.contracts.kit.keys import admit
 from tallystick.contracts.kit.reasons import LedgerReason
 from tallystick.ledger.execute import Executed, execute_block, execute_transaction
+from tallystick.ledger.feed import write_file
 from tallystick.ledger.records import BlockRecord, Head, Segment, pack_outcomes
 from tallystick.ledger.rules import Rules
 from tallystick.ledger.staged import StagedState, VerifiedRows
@@ -27,7 +28,7 @@ from tallystick.ledger.view import View
 from tallystick.protocol import merkle
 from tallystick.protocol.canonical import replace
 from tallystick.protocol.checkpoint import Checkpoint
-from tallystick.protocol.errors import Damaged, Rejected
+from tallystick.protocol.errors import Damaged, Malformed, Rejected
 from tallystick.protocol.genesis import Genesis, log_origin, read_genesis
 from tallystick.protocol.tiles import Edge
 from tallystick.protocol.transaction import Transaction, read_transaction
@@ -58,7 +59,7 @@ class Ledger:
         self.origin = log_origin(self.genesis.name, self.network)
         self._head = store.head()
         if self._head.network != self.network:
-            raise Damaged(f"{store.path} is the ledger of another founding file")
+            raise Damaged(f"{store.path} is not the ledger of {folder / GENESIS_FILE}")
         self._edge = Edge.restore(self._head.size, store)
         if self._edge.root() != self._head.root:
             raise Damaged(f"{store.path}: the right edge of the log does not give its root")
@@ -74,7 +75,7 @@ class Ledger:
         at = parse_instant(parsed.founded_at)
         env = environment(parsed, network, 0, at)
         ctx = Context(state=state, env=env, sender="", key=b"", action="", tx_id="")
-        ctx.item_hash = network
+        ctx.index, ctx.item_hash = FOUNDING_INDEX, network
         for domain in rules.domains:
             if domain.found is not None:
                 domain.found(ctx, parsed)
@@ -82,7 +83,7 @@ class Ledger:
         head = Head(network=network, block=0, at=at, size=0, root=merkle.EMPTY_ROOT, state=root)
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / FILE).exists():
-            (folder / GENESIS_FILE).write_bytes(genesis)
+            write_file(folder / GENESIS_FILE, genesis)
         store = Store.make(folder, head, state.writes, vfs=vfs)
         return cls(folder, genesis, rules, store)
 
@@ -91,7 +92,7 @@ class Ledger:
         """Open a ledger: head, right edge; `start.check_recent` looks at the last blocks."""
         store = Store.open(folder, vfs=vfs)
         try:
-            return cls(folder, (folder / GENESIS_FILE).read_bytes(), rules, store)
+            return cls(folder, _read_founding_file(folder / GENESIS_FILE), rules, store)
         except BaseException:
             store.close()
             raise
@@ -229,6 +230,15 @@ class Ledger:
         except Rejected as refusal:
             return refusal
         return None
+
+
+def _read_founding_file(path: Path) -> bytes:
+    try:
+        genesis = path.read_bytes()
+        read_genesis(genesis)
+    except (Malformed, OSError) as error:
+        raise Damaged(f"{path} is not what was written at the founding: {error}") from error
+    return genesis
 
 
 def environment(genesis: Genesis, network: bytes, block: int, at: int) -> Environment:

@@ -67,12 +67,14 @@ class Writes:
     rows: list[tuple[Key, bytes]] = field(default_factory=list)
     map_groups: dict[bytes, bytes] = field(default_factory=dict)
     page_groups: dict[int, bytes] = field(default_factory=dict)
+    pages: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    """Roots of the pages that changed, by code and page."""
     seen: list[Seen] = field(default_factory=list)
 
 
-def group_key(code: int, number: int, group: int) -> int:
+def group_key(code: int, at: int, group: int) -> int:
     """One integer for a group of a page: 27 bits of code, 22 of the page's number, 9 of group."""
-    return (code << 31) | (number << 9) | group
+    return (code << 31) | (at << 9) | group
 
 
 def slot_place(key: int) -> tuple[int, int, int]:
@@ -89,6 +91,7 @@ class VerifiedRows:
         self._store = store
         self.root = root
         self._groups: dict[Any, bytes | None] = {}
+        self._pages: dict[tuple[int, int], bytes] = {}
         self._rows: dict[str, Row] = {}
 
     def get(self, key: Key, kind: type[R]) -> R | None:
@@ -140,11 +143,9 @@ class VerifiedRows:
         key = group_key(code, at, group)
         if key in self._groups:
             return self._groups[key]
-        held = statemap.find(self.map_group, statemap.key_hash(page.page_key(code, at)))
-        if held is None:
+        top = self._page_root(code, at)
+        if top is None:
             return None
-        top = self._page_root(code, at, held)
-
         def read(wanted: int) -> bytes | None:
             if wanted == group:
                 return self._store.page_group(key)
@@ -159,18 +160,28 @@ class VerifiedRows:
             self._groups.clear()
         self._groups |= writes.map_groups
         self._groups |= writes.page_groups
+        self._pages |= writes.pages
 
     def remember(self, rows: dict[str, Row]) -> None:
         """Rows that have just become durable."""
         for key, row in rows.items():
             self._remember(key, row)
 
-    def _page_root(self, code: int, at: int, held: bytes) -> bytes:
+    def _page_root(self, code: int, at: int) -> bytes | None:
         """The page's root: the map holds a hash of it, the page's top group makes it."""
+        known = self._pages.get((code, at))
+        if known is not None:
+            return known
+        held = statemap.find(self.map_group, statemap.key_hash(page.page_key(code, at)))
+        if held is None:
+            return None
         data = self._store.page_group(group_key(code, at, page.TOP_GROUP))
         top = page.group_root(data) if data else page.EMPTY_ROOT
         if page.page_hash(top) != held:
             raise Damaged(f"page {at} of code {code} is not what the state root commits to")
+        if len(self._pages) >= GROUPS_CACHED_MAX:
+            self._pages.clear()
+        self._pages[code, at] = top
         return top
 
     def _remember(self, key: str, row: Row) -> None:
@@ -204,7 +215,7 @@ class StagedState:
         return self._committed.get(key, kind)
 
     def set(self, key: Key, row: Row, item_hash: bytes) -> None:
-        """Stage a row; its salt comes of the last item that wrote it."""
+        """Stage a row; its salt comes of the last item that wrote it, no item hash: it has none."""
         self._undo.append((key, self._rows.get(key)))
         self._rows[key] = (row, item_hash)
 
@@ -246,27 +257,40 @@ class StagedState:
     def seal(self) -> bytes:
         """Salt and hash what is staged: the state root, and in `writes` all that it takes."""
         changes: dict[bytes, bytes | None] = {}
-        slots: dict[tuple[int, int], dict[int, bytes]] = {}
+        slots: dict[int, dict[int, bytes]] = {}
         rows = self.writes.rows
         for key, (staged, item_hash) in self._rows.items():
-            row = replace(staged, salt=row_salt(item_hash, row_key(staged.kind, staged.id)))
+            row = staged
+            if item_hash:
+                row = replace(staged, salt=row_salt(item_hash, row_key(staged.kind, staged.id)))
             data = encode(row)
             rows.append((key, data))
             if isinstance(key, str):
                 changes[statemap.key_hash(key)] = row_hash(data)
                 self.sealed[key] = row
             else:
-                code, at, slot = slot_place(key)
-                slots.setdefault((code, at), {})[slot] = page.slot_hash(data)
-        for (code, at), changed in slots.items():
-            root, groups = page.update(self._page_reader(code, at), changed)
-            for group, data in groups.items():
-                self.writes.page_groups[group_key(code, at, group)] = data
-            changes[statemap.key_hash(page.page_key(code, at))] = page.page_hash(root)
+                code, number = divmod(key, NUMBERS_PER_CODE)
+                place = group_key(code, number >> page.HEIGHT, 0)
+                changed = slots.get(place)
+                if changed is None:
+                    changed = slots[place] = {}
+                changed[number & page.SLOTS - 1] = page.slot_hash(data)
+        for place, changed in slots.items():
+            self._seal_page(place, changed, changes)
         root, map_groups = statemap.update(self._committed.map_group, changes)
         self.writes.root, self.writes.map_groups = root, map_groups
         self.writes.seen = self._seen
         return root
+
+    def _seal_page(
+        self, place: int, changed: dict[int, bytes], changes: dict[bytes, bytes | None]
+    ) -> None:
+        code, at = place >> 31, place >> 9 & 0x3FFFFF
+        root, groups = page.update(self._page_reader(code, at), changed)
+        for group, data in groups.items():
+            self.writes.page_groups[place | group] = data
+        self.writes.pages[code, at] = root
+        changes[statemap.key_hash(page.page_key(code, at))] = page.page_hash(root)
 
     def _page_reader(self, code: int, at: int) -> Callable[[int], bytes | None]:
         return lambda group: self._committed.page_group(code, at, group)

@@ -28,6 +28,12 @@ def leaf_hash(data: bytes) -> bytes:
     return sha256(_LEAF + data).digest()
 
 
+def leaf_hashes(leaves: Sequence[bytes]) -> list[bytes]:
+    """`leaf_hash` of each."""
+    prefix = _LEAF
+    return [sha256(prefix + data).digest() for data in leaves]
+
+
 def node_hash(left: bytes, right: bytes) -> bytes:
     """Hash of a node over its two children."""
     return sha256(_NODE + left + right).digest()

@@ -91,15 +91,17 @@ def update(
 def check_group(read_group: Callable[[int], bytes | None], root: bytes, at: int) -> bytes:
     """A group as stored, once it leads to the page's root; each hash above it is looked at too.
 
-    `Damaged` otherwise. `read_group` gives groups 256 and up as this function gave them before.
+    `Damaged` otherwise. `read_group` gives groups 256 and up as this function gave them before; it
+    is not asked for a group that the one above says is empty.
     """
-    level = 2 if at == _FIRST_GROUPS[2] else 1 if at >= _FIRST_GROUPS[1] else 0
-    group = _read(read_group, level, at - _FIRST_GROUPS[level])
-    if level == 2:
-        expected = root
-    else:
+    level = 2 if at == TOP_GROUP else 1 if at >= _FIRST_GROUPS[1] else 0
+    expected = root
+    if level < 2:
         above, child = divmod(at - _FIRST_GROUPS[level], 16)
         expected = _read(read_group, level + 1, above)[child * HASH_BYTES :][:HASH_BYTES]
+    if expected == _EMPTY_ROOTS[level]:
+        return _EMPTY_GROUPS[level]
+    group = _read(read_group, level, at - _FIRST_GROUPS[level])
     if _fold(group) != expected:
         raise Damaged(f"group {at} of a page does not lead to its root")
     return group
@@ -168,5 +170,6 @@ def _empty_groups() -> tuple[bytes, ...]:
 
 _EMPTY_GROUPS = _empty_groups()
 EMPTY_GROUP = _EMPTY_GROUPS[0]
-EMPTY_ROOT = _fold(_EMPTY_GROUPS[-1])
+_EMPTY_ROOTS = tuple(_fold(group) for group in _EMPTY_GROUPS)
+EMPTY_ROOT = _EMPTY_ROOTS[-1]
 """Root of a page without a taken slot; the map holds no such page."""

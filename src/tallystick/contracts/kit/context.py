@@ -25,6 +25,9 @@ NUMBERS_PER_CODE = 10**10
 FOUNDING_INDEX = -1
 """`Context.index` while the founding file is written: no entry made those rows."""
 
+UNSALTED = b""
+"""In place of an item hash: the row holds a commitment that nobody can guess, its hash hides it."""
+
 Key = str | int
 """A row's key: ``<kind>/<id>`` in the map, an integer for a slot of a page."""
 

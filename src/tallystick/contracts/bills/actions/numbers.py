@@ -29,7 +29,7 @@ from tallystick.contracts.bills.records import (
     TypeRules,
 )
 from tallystick.contracts.kit import intervals
-from tallystick.contracts.kit.context import NUMBERS_PER_CODE, Context
+from tallystick.contracts.kit.context import NUMBERS_PER_CODE, UNSALTED, Context
 from tallystick.contracts.kit.keys import authorise, check_block_scope, read_instant
 from tallystick.protocol.canonical import INTEGER_MAX, replace
 from tallystick.protocol.errors import Rejected
@@ -187,8 +187,11 @@ def check_number(ctx: Context, allotment: Allotment, number: int, path: str = "n
 def take_number(
     ctx: Context, place: Place, allotment: Allotment, number: int, bill: Bill
 ) -> Allotment:
-    """Write the bill into its slot and count it in its allotment."""
-    ctx.state.set(place.code * NUMBERS_PER_CODE + number, bill, ctx.item_hash)
+    """Write the bill into its slot and count it in its allotment.
+
+    The bill's commitments cannot be guessed, so its row needs no salt to hide behind its hash.
+    """
+    ctx.state.set(place.code * NUMBERS_PER_CODE + number, bill, UNSALTED)
     if allotment.marks is not place.marks:
         place.marks = _marked(ctx, place, allotment)
     row = replace(
