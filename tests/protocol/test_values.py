@@ -29,6 +29,7 @@ from tallystick.protocol.values import (
     Word,
     format_instant,
     local_day,
+    parse_day,
     parse_instant,
     tagged_hash,
 )
@@ -107,3 +108,16 @@ def test_bytes_have_one_length() -> None:
 
 def test_hashes_name_their_use() -> None:
     assert tagged_hash(b"use\n", b"a", b"b") == sha256(b"use\nab").digest()
+
+
+@pytest.mark.parametrize(
+    ("text", "days"), [("1970-01-01", 0), ("2026-01-31", 20_484), ("1968-02-29", -672)]
+)
+def test_days_count_from_1970(text: str, days: int) -> None:
+    assert parse_day(text) == days
+
+
+@pytest.mark.parametrize("text", ["2026-02-30", "2026-1-31", "20260131", "2026-W05-6", "", "x"])
+def test_a_day_has_one_spelling(text: str) -> None:
+    with pytest.raises(Malformed):
+        parse_day(text)

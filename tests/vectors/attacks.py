@@ -280,9 +280,8 @@ def _closed_lists(good: bytes) -> bytes:
 
 
 def _swapped(world: World) -> Iterator[Case]:
-    third, thousand = receipt(world, "third"), receipt(world, "thousand 500")
-    five = receipt(world, "several 5")
-    first, refused = receipt(world, "first"), receipt(world, "refused")
+    third, first = receipt(world, "third"), receipt(world, "first")
+    refused = receipt(world, "refused")
     yield false(
         "refused shown as accepted",
         set_at(refused, ("entry", "outcome"), "accepted"),
@@ -320,6 +319,13 @@ def _swapped(world: World) -> Iterator[Case]:
         6,
         "the leaf is of another transaction",
     )
+    yield from _misplaced(world)
+
+
+def _misplaced(world: World) -> Iterator[Case]:
+    """True parts whose paths, positions or sizes are not theirs."""
+    third, thousand = receipt(world, "third"), receipt(world, "thousand 500")
+    five, first = receipt(world, "several 5"), receipt(world, "first")
     for name, base, step in (("item_path", five, 2), ("log_path", thousand, 7)):
         path = base[name]
         changes = {

@@ -6,7 +6,7 @@ Instants are whole seconds in UTC, written ``2026-01-31T09:00:00Z``. See docs/sp
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated
@@ -49,6 +49,7 @@ Instant = Annotated[
 """A whole second, UTC."""
 Day = Annotated[str, Meta(pattern=r"\A[0-9]{4}-[01][0-9]-[0-3][0-9]\Z")]
 
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _INSTANT_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -68,6 +69,18 @@ def parse_instant(text: str) -> int:
 def format_instant(seconds: int) -> str:
     """The `Instant` of a count of seconds since 1970."""
     return datetime.fromtimestamp(seconds, UTC).strftime(_INSTANT_FORMAT)
+
+
+@lru_cache(maxsize=65_536)
+def parse_day(text: str) -> int:
+    """Days since 1970-01-01 of a `Day`, negative before; `Malformed` where there is none."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise Malformed(f"{text[:40]!r} is not a day like 2026-01-31") from None
+    if day.isoformat() != text:
+        raise Malformed(f"{text[:40]!r} is not a day like 2026-01-31")
+    return day.toordinal() - _EPOCH_ORDINAL
 
 
 @lru_cache(maxsize=65_536)

@@ -12,7 +12,6 @@ See docs/spec/contracts/bills.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date
 
 from tallystick.contracts.bills.amounts import format_amount, format_amount_e4
 from tallystick.contracts.bills.body import Body, Detail, Item, Liability, Relates, Source
@@ -34,7 +33,15 @@ from tallystick.contracts.bills.records import (
 )
 from tallystick.protocol.canonical import Record, builtins
 from tallystick.protocol.errors import Malformed, Rejected
-from tallystick.protocol.values import Amount, Currency, Digest, Instant, OrgId, parse_instant
+from tallystick.protocol.values import (
+    Amount,
+    Currency,
+    Digest,
+    Instant,
+    OrgId,
+    parse_day,
+    parse_instant,
+)
 
 RULES_VERSION = 1
 """The version that new bodies name. A released version is never edited; a new one stands beside."""
@@ -157,10 +164,10 @@ def check_dates(body: Body, rules: TypeRules) -> None:
     for name in ("visit_on", "admitted_on", "discharged_on"):
         day = getattr(medical, name)
         try:
-            date.fromisoformat(day or "2000-01-01")
-        except ValueError:
-            detail = f"{day} is not a day"
-            raise Rejected(BillsReason.DATE_INVALID, detail, path=f"medical/{name}") from None
+            parse_day(day or "2000-01-01")
+        except Malformed as error:
+            path = f"medical/{name}"
+            raise Rejected(BillsReason.DATE_INVALID, error.detail, path=path) from None
     admitted_on, discharged_on = medical.admitted_on, medical.discharged_on
     if admitted_on and discharged_on and discharged_on < admitted_on:
         raise Rejected(

@@ -8,10 +8,10 @@ range is written out. Sources: GB 11643-1999 (resident id, ISO 7064 MOD 11-2), G
 from __future__ import annotations
 
 import re
-from datetime import date
 
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.protocol.errors import Reason, Rejected
+from tallystick.protocol.errors import Malformed, Reason, Rejected
+from tallystick.protocol.values import parse_day
 
 NAME_MAX = 120
 """Characters of a name: Uyghur names and the full names of hospitals stay well below."""
@@ -69,8 +69,8 @@ def check_resident_id(number: str, path: str) -> None:
     if _RESIDENT_ID.fullmatch(number) is None:
         raise _invalid("a resident id has 17 digits and a check character", path)
     try:
-        date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
-    except ValueError:
+        parse_day(f"{number[6:10]}-{number[10:12]}-{number[12:14]}")
+    except Malformed:
         raise _invalid("the birth date in the resident id does not exist", path) from None
     if number[17] != resident_id_check(number[:17]):
         raise _invalid("the check character of the resident id is wrong", path)
