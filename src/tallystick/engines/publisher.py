@@ -20,6 +20,7 @@ from typing import NamedTuple
 from tallystick.engines.clock import Clock
 from tallystick.ledger.feed import FeedReader, FeedWriter, write_file
 from tallystick.ledger.ledger import Ledger
+from tallystick.protocol import tiles
 from tallystick.protocol.checkpoint import (
     NOTE_BYTES_MAX,
     Checkpoint,
@@ -32,7 +33,7 @@ from tallystick.protocol.checkpoint import (
     sign_note,
     verify_cosignature,
 )
-from tallystick.protocol.errors import Malformed, VerificationFailed
+from tallystick.protocol.errors import Damaged, Malformed, VerificationFailed
 from tallystick.protocol.keys import Signer
 
 PUBLISH_SECONDS = 0.2
@@ -78,7 +79,12 @@ class Publisher:
         self._published: tuple[int, int] = (-1, 0)
         self.failure: BaseException | None = None
         self._restore()
+        with ledger.store.snapshot() as snapshot:
+            self._writer.append(snapshot)  # or `Damaged`: more was published than there is
         self._thread = threading.Thread(target=self._run, name="tallystick-publisher", daemon=True)
+
+    def start(self) -> None:
+        """Publish from now on; before, the clock must be believed: what is signed has its time."""
         self._thread.start()
 
     def wake(self) -> None:
@@ -89,7 +95,8 @@ class Publisher:
         """Publish what is committed, then stop."""
         self._closing = True
         self._wake.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         self._writer.close()
 
     def note_for(self, index: int, *, size: int | None = None) -> tuple[bytes, int]:
@@ -171,16 +178,23 @@ class Publisher:
                 self._lines.pop(gone, None)
 
     def _restore(self) -> None:
-        """What was signed before the restart: the clock must not fall behind it."""
+        """What was signed before the restart: neither clock nor ledger may fall behind it."""
         data = FeedReader(self._folder).checkpoint()
         if data is None:
             return
-        note = parse_note(data)
-        checkpoint = parse_checkpoint(note.text)
-        if checkpoint.origin == self._ledger.origin and checkpoint.size <= self._ledger.head.size:
-            signed_at = verify_cosignature(note, checkpoint.origin, self._signer.public_key)
-            self._clock.signed(signed_at)
-            self._remember(checkpoint)
+        path, ledger = self._folder / "checkpoint", self._ledger
+        try:
+            note = parse_note(data)
+            checkpoint = parse_checkpoint(note.text)
+            signed_at = verify_cosignature(note, ledger.origin, self._signer.public_key)
+        except (Malformed, VerificationFailed) as error:
+            raise Damaged(f"{path} is not what was signed: {error}") from error
+        if checkpoint.size > ledger.head.size:
+            raise Damaged(f"{ledger.store.path} is older than what was signed of it in {path}")
+        if tiles.root_at(ledger.store, checkpoint.size) != checkpoint.root:
+            raise Damaged(f"{ledger.store.path} is not the log that was signed in {path}")
+        self._clock.signed(signed_at)
+        self._remember(checkpoint)
 
     def _run(self) -> None:
         try:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
-from tallystick.ledger.store import Snapshot
+from tallystick.ledger.store import Snapshot, sync_folder
 from tallystick.protocol.canonical import Meta, Record, decode, encode
 from tallystick.protocol.errors import Damaged, Malformed
 from tallystick.protocol.tiles import TILE_WIDTH, tile_path
@@ -26,6 +26,8 @@ from tallystick.protocol.values import Count, Digest
 FILE_BYTES_MAX = 64 * 1024 * 1024
 """From this size on a next file is begun: what a copy or a download repeats at most."""
 LINE_BYTES_MAX = 1024 * 1024
+FRAME_BYTES_MAX = 128 * 1024 * 1024
+"""Of a block's transactions: what a reader must hold in memory; twice what an engine queues."""
 TRANSACTIONS_MAX = 10_000
 """Of a block: one unit of work each."""
 
@@ -67,10 +69,17 @@ class FeedWriter:
         self.folder = folder
         (folder / "blocks").mkdir(parents=True, exist_ok=True)
         write_file(folder / "genesis.json", genesis)
-        self._file, self._bytes, self.block = self._resume()
+        self.block = 0
+        """The last block in the files, once something was appended."""
+        self._file: BinaryIO | None = None
+        self._bytes = 0
+        self._resumed = False
 
     def append(self, snapshot: Snapshot, progress: Callable[[int], None] | None = None) -> int:
         """Add every block that the snapshot has and the files have not: how many."""
+        if not self._resumed:
+            self._resume(snapshot)
+            self._resumed = True
         added = 0
         for block in read_blocks(snapshot, self.block + 1):
             self._write(block)
@@ -86,6 +95,7 @@ class FeedWriter:
         if self._file is not None:
             self._file.flush()
             os.fsync(self._file.fileno())
+            sync_folder(self.folder / "blocks")
 
     def close(self) -> None:
         """Let go of the file."""
@@ -105,20 +115,28 @@ class FeedWriter:
     def _path(self, block: int) -> Path:
         return self.folder / "blocks" / f"{block:010d}"
 
-    def _resume(self) -> tuple[BinaryIO | None, int, int]:
-        """Go on after the last whole frame; what a crash left behind it is cut off."""
+    def _resume(self, snapshot: Snapshot) -> None:
+        """Go on after the last frame that says what the ledger says; cut off what a crash left.
+
+        The files are not synced with each block, so a power cut may leave any bytes in the last.
+        """
         names = sorted(path.name for path in (self.folder / "blocks").iterdir())
+        names = [name for name in names if name.isdigit()]
         if not names:
-            return None, 0, 0
-        path = self.folder / "blocks" / names[-1]
-        block, end = int(names[-1]) - 1, 0
-        with path.open("rb") as file:
-            while (frame := read_frame(file)) is not None:
-                block, end = frame.block, file.tell()
-        opened = path.open("r+b")
-        opened.truncate(end)
-        opened.seek(end)
-        return opened, end, block
+            return
+        path, end = self.folder / "blocks" / names[-1], 0
+        self.block = int(names[-1]) - 1
+        self._file = file = path.open("r+b")
+        for block in read_blocks(snapshot, self.block + 1):
+            data = pack_frame(block)
+            if file.read(len(data)) != data:
+                break
+            self.block, end = block.block, end + len(data)
+        file.seek(end)
+        _check_unpublished(snapshot, self.block, _frame_or_none(file), path)
+        file.truncate(end)
+        file.seek(end)
+        self._bytes = end
 
 
 class FeedReader:
@@ -189,6 +207,8 @@ def read_frame(file: BinaryIO) -> FeedBlock | None:
         frame = decode(line[:-1], Frame)
     except Malformed as error:
         raise Damaged(f"{file.name} at byte {file.tell() - len(line)}: {error}") from error
+    if sum(frame.lengths) > FRAME_BYTES_MAX:
+        raise Damaged(f"{file.name}: block {frame.block} has more than {FRAME_BYTES_MAX} bytes")
     if len(frame.refused) != len(frame.lengths):
         raise Damaged(f"{file.name}: block {frame.block} has not one outcome a transaction")
     transactions = [file.read(length) for length in frame.lengths]
@@ -208,6 +228,27 @@ def read_frame(file: BinaryIO) -> FeedBlock | None:
     )
 
 
+def _frame_or_none(file: BinaryIO) -> FeedBlock | None:
+    """The next frame, or None where there is none or what a crash left of one."""
+    try:
+        return read_frame(file)
+    except Damaged:
+        return None
+
+
+def _check_unpublished(
+    snapshot: Snapshot, agreed: int, published: FeedBlock | None, path: Path
+) -> None:
+    """Nothing after block `agreed` was published otherwise than the ledger has it."""
+    if agreed > snapshot.head().block or (published and agreed == snapshot.head().block):
+        raise Damaged(f"{snapshot.path} is older than what was published of it in {path}")
+    ours = snapshot.block(agreed + 1)
+    if published and ours and (published.size, published.root) != (ours.size, ours.root):
+        raise Damaged(
+            f"{snapshot.path}: block {ours.block} is not what was published of it in {path}"
+        )
+
+
 def read_blocks(snapshot: Snapshot, first: int) -> Iterator[FeedBlock]:
     """The blocks from `first` on that a ledger has."""
     last = snapshot.head().block
@@ -216,6 +257,10 @@ def read_blocks(snapshot: Snapshot, first: int) -> Iterator[FeedBlock]:
         if record is None:
             raise Damaged(f"{snapshot.path} lacks block {number}")
         segments = list(snapshot.segments(record.first, record.size - 1))
+        try:
+            refused = [decode(segment.refused, dict[str, str]) for segment in segments]
+        except Malformed as error:
+            raise Damaged(f"{snapshot.path}: outcomes in block {number}: {error}") from error
         yield FeedBlock(
             block=number,
             at=record.at,
@@ -223,7 +268,7 @@ def read_blocks(snapshot: Snapshot, first: int) -> Iterator[FeedBlock]:
             root=record.root,
             state=record.state,
             transactions=[segment.data for segment in segments],
-            refused=[decode(segment.refused, dict[str, str]) for segment in segments],
+            refused=refused,
         )
 
 
@@ -234,9 +279,10 @@ def write_tiles(snapshot: Snapshot, folder: Path) -> int:
         for index in range(-(-width // TILE_WIDTH)):
             there = min(TILE_WIDTH, width - index * TILE_WIDTH)
             path = folder / tile_path(level, index, there)
-            if not path.exists():
+            data = snapshot.read(level, index, there)[: there * 32]
+            if not path.exists() or path.read_bytes() != data:  # one of a crash may be torn
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(snapshot.read(level, index, there)[: there * 32])
+                path.write_bytes(data)
                 written += 1
         level += 1
     return written
@@ -250,3 +296,4 @@ def write_file(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
+    sync_folder(path.parent)

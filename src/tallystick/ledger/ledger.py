@@ -20,10 +20,11 @@ from tallystick.contracts.kit.keys import admit
 from tallystick.contracts.kit.reasons import LedgerReason
 from tallystick.ledger.execute import Executed, execute_block, execute_transaction
 from tallystick.ledger.feed import write_file
+from tallystick.ledger.receipts import check_head, check_seen
 from tallystick.ledger.records import BlockRecord, Head, Segment, pack_outcomes
 from tallystick.ledger.rules import Rules
 from tallystick.ledger.staged import StagedState, VerifiedRows
-from tallystick.ledger.store import FILE, Connection, Store
+from tallystick.ledger.store import FILE, Connection, Store, naming_the_file
 from tallystick.ledger.view import View
 from tallystick.protocol import merkle
 from tallystick.protocol.canonical import replace
@@ -31,7 +32,7 @@ from tallystick.protocol.checkpoint import Checkpoint
 from tallystick.protocol.errors import Damaged, Malformed, Rejected
 from tallystick.protocol.genesis import Genesis, log_origin, read_genesis
 from tallystick.protocol.tiles import Edge
-from tallystick.protocol.transaction import Transaction, read_transaction
+from tallystick.protocol.transaction import Transaction, parse_transaction, read_transaction
 from tallystick.protocol.values import parse_instant
 
 GENESIS_FILE = "genesis.json"
@@ -60,6 +61,7 @@ class Ledger:
         self._head = store.head()
         if self._head.network != self.network:
             raise Damaged(f"{store.path} is not the ledger of {folder / GENESIS_FILE}")
+        check_head(store, self._head)
         self._edge = Edge.restore(self._head.size, store)
         if self._edge.root() != self._head.root:
             raise Damaged(f"{store.path}: the right edge of the log does not give its root")
@@ -121,10 +123,15 @@ class Ledger:
         """Read and authenticate; `Malformed` or `VerificationFailed`. Asks the state nothing."""
         return read_transaction(data, self.network, self.rules.schemas)
 
+    def parse(self, data: bytes) -> Transaction:
+        """`check` without its last step, for an engine that verifies signatures itself."""
+        return parse_transaction(data, self.network, self.rules.schemas)
+
     def admit(self, at: int, transactions: Sequence[Transaction]) -> list[Admission]:
         """Which of these may be ordered in one block at `at`, judged by the state before it."""
         taken: dict[tuple[str, bytes], str] = {}
-        return [self._admit(at, transaction, taken) for transaction in transactions]
+        with naming_the_file(self.store.path):
+            return [self._admit(at, transaction, taken) for transaction in transactions]
 
     def execute(self, at: int, transactions: Sequence[Transaction]) -> Executed:
         """Execute the next block, of admitted transactions; `commit` makes it last."""
@@ -134,7 +141,8 @@ class Ledger:
             raise ValueError(f"the clock went back: {at} after {self._head.at}")
         state = StagedState(self._rows)
         env = environment(self.genesis, self.network, self._head.block + 1, at)
-        executed = execute_block(state, self.rules, env, self._head.size, transactions)
+        with naming_the_file(self.store.path):
+            executed = execute_block(state, self.rules, env, self._head.size, transactions)
         self._staged = (state, executed)
         return executed
 
@@ -176,7 +184,7 @@ class Ledger:
     def dry_run(self, data: bytes, at: int) -> list[str]:
         """What would become of each item in a block of its own at `at`; leaves no trace."""
         transaction = self.check(data)
-        with self.store.snapshot() as snapshot:
+        with naming_the_file(self.store.path), self.store.snapshot() as snapshot:
             head = snapshot.head()
             at = max(at, head.at)
             rows = VerifiedRows(snapshot, head.state)
@@ -218,6 +226,7 @@ class Ledger:
         header = transaction.header
         seen = store.seen(header.sender, header.idempotency)
         if seen is not None:
+            check_seen(store, header.sender, header.idempotency, seen)
             if seen[0] == transaction.tx_id:
                 return Seen(seen[1])
             return Rejected(LedgerReason.IDEMPOTENCY_CONFLICT, path="header/idempotency")

@@ -6,22 +6,25 @@ root is the checkpoint's. See docs/spec/receipt.md.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from tallystick.contracts.kit.context import NUMBERS_PER_CODE, Key
-from tallystick.ledger.records import Segment, unpack_outcomes
+from tallystick.ledger.records import BlockRecord, Head, Segment, unpack_outcomes
 from tallystick.ledger.staged import VerifiedRows, slot_place
-from tallystick.ledger.store import Connection
+from tallystick.ledger.store import FILE, Connection
 from tallystick.protocol import merkle, page, statemap, tiles
 from tallystick.protocol.canonical import Raw, Record, decode, encode, parse
 from tallystick.protocol.checkpoint import parse_checkpoint, parse_note
-from tallystick.protocol.entry import BlockLeaf, Entry
-from tallystick.protocol.errors import Damaged, Malformed
+from tallystick.protocol.entry import BlockLeaf, Entry, entry_leaf_hashes
+from tallystick.protocol.errors import Damaged, Malformed, VerificationFailed
+from tallystick.protocol.keys import verify_signature
 from tallystick.protocol.receipt import PagePath, Receipt, StateDocument, StateProof
 from tallystick.protocol.transaction import (
     Header,
     item_hash,
     items_path,
+    items_root,
     signing_bytes,
     transaction_id,
 )
@@ -36,19 +39,21 @@ class SignedParts(Record):
     signature: Signature
 
 
-def read_segment(segment: Segment) -> tuple[SignedParts, list[bytes], list[str]]:
+def read_segment(
+    segment: Segment, path: Path | str = FILE
+) -> tuple[SignedParts, list[bytes], list[str]]:
     """A kept transaction: its parts, its items' hashes, and what became of each."""
     try:
         parts = parse(segment.data, SignedParts)
+        hashes = [item_hash(bytes(item)) for item in parts.items]
+        return parts, hashes, unpack_outcomes(segment.refused, len(hashes))
     except Malformed as error:
-        raise Damaged(f"the transaction of entry {segment.first}: {error}") from error
-    hashes = [item_hash(bytes(item)) for item in parts.items]
-    return parts, hashes, unpack_outcomes(segment.refused, len(hashes))
+        raise Damaged(f"{path}: the transaction of entry {segment.first}: {error}") from error
 
 
 def entries_of(store: Connection, segment: Segment) -> list[Entry]:
     """The log's entries of a kept transaction."""
-    parts, hashes, outcomes = read_segment(segment)
+    parts, hashes, outcomes = read_segment(segment, store.path)
     tx_id = transaction_id(signing_bytes(parts.header))
     block, at = segment.block, _time_of(store, segment.block)
     return [
@@ -73,15 +78,18 @@ def prove_entry(
     segment = store.segment(index)
     if segment is None:
         raise Damaged(f"{store.path} lacks the transaction of entry {index}")
-    parts, hashes, outcomes = read_segment(segment)
+    parts, hashes, outcomes = read_segment(segment, store.path)
     n = index - segment.first
     if n >= len(hashes):
+        record = _record_of(store, segment.block)
+        if index != record.size - 1 or n > len(hashes):
+            raise Damaged(f"{store.path} lacks the transaction of entry {index}")
         raise LookupError(f"index {index} is a block's leaf, no entry")
     entry = Entry(
         kind="entry",
         block=segment.block,
         at=_time_of(store, segment.block),
-        tx=transaction_id(signing_bytes(parts.header)),
+        tx=_check_signed(store, segment, parts, hashes),
         n=n,
         item=hashes[n],
         outcome=outcomes[n],
@@ -114,17 +122,14 @@ def prove_row(
 ) -> StateProof:
     """The row under `key` at the head, or its absence; `text` is its ``<kind>/<id>``."""
     head, data = store.head(), rows.row(key)
-    record = store.block(head.block)
-    if record is None or record.size != head.size:
+    if not head.block:
         raise LookupError("there is no block yet")
-    leaf = BlockLeaf(
-        kind="block",
-        network=network,
-        block=head.block,
-        at=format_instant(head.at),
-        first=record.first,
-        state=head.state,
-    )
+    record = _record_of(store, head.block)
+    check_head(store, head)
+    leaf = _block_leaf(network, record)
+    block_path = tiles.inclusion_path(store, head.size - 1, head.size)
+    if _root_of(leaf, head.size - 1, head.size, block_path) != head.root:
+        raise Damaged(f"{store.path}: block {head.block} is not what the log commits to")
     where, found = None, key
     if isinstance(key, int):
         code, at, slot = slot_place(key)
@@ -134,12 +139,87 @@ def prove_row(
         where = PagePath(code=code, number=key % NUMBERS_PER_CODE, path=path)
     return StateProof(
         block_leaf=leaf,
-        block_path=tiles.inclusion_path(store, head.size - 1, head.size),
+        block_path=block_path,
         key=text,
         row=None if data is None else decode(data, dict[str, Any]),
         page=where,
         map=statemap.prove(rows.map_group, statemap.key_hash(str(found))),
     )
+
+
+def check_head(store: Connection, head: Head) -> None:
+    """The head is what the last block left, or `Damaged`."""
+    if not head.block and not head.size:
+        return
+    record = _record_of(store, head.block)
+    left = (record.at, record.size, record.root, record.state)
+    if left != (head.at, head.size, head.root, head.state):
+        raise Damaged(f"{store.path}: the head is not what block {head.block} left")
+
+
+def check_segment(store: Connection, head: Head, segment: Segment) -> int:
+    """A kept transaction is what the log commits to, or `Damaged`; the index after its last entry.
+
+    Its hashes must be those of the tiles, and of each tile the path of one hash must lead to the
+    root: that path is made of all the others.
+    """
+    parts, hashes, outcomes = read_segment(segment, store.path)
+    tx_id = _check_signed(store, segment, parts, hashes)
+    at = _time_of(store, segment.block)
+    leaves = entry_leaf_hashes(segment.block, at, tx_id, hashes, outcomes)
+    end = segment.first + len(leaves)
+    if segment.first < 0 or end >= head.size:
+        raise Damaged(f"{store.path}: the transaction of entry {segment.first} is not of the log")
+    for number in range(segment.first // tiles.TILE_WIDTH, (end - 1) // tiles.TILE_WIDTH + 1):
+        start = number * tiles.TILE_WIDTH
+        tile = store.read(0, number, min(tiles.TILE_WIDTH, head.size - start))
+        first, last = max(start, segment.first), min(start + tiles.TILE_WIDTH, end) - 1
+        for index in range(first, last + 1):
+            if tile[(index - start) * 32 :][:32] != leaves[index - segment.first]:
+                raise Damaged(f"{store.path}: entry {index} is not what the log commits to")
+        path = tiles.inclusion_path(store, first, head.size)
+        leaf = leaves[first - segment.first]
+        if merkle.root_from_path(leaf, first, head.size, path) != head.root:
+            raise Damaged(f"{store.path}: tile 0/{number} does not lead to the root of the log")
+    return end
+
+
+def _check_signed(
+    store: Connection, segment: Segment, parts: SignedParts, hashes: list[bytes]
+) -> str:
+    """The bytes are as they came: spelled so, and all of them signed; the transaction's id."""
+    message = signing_bytes(parts.header)
+    try:
+        if encode(parts) != segment.data or items_root(hashes) != parts.header.root:
+            raise VerificationFailed("these are not the bytes that were signed")
+        verify_signature(parts.header.key, message, parts.signature)
+    except (Malformed, VerificationFailed) as error:
+        raise Damaged(f"{store.path}: the transaction of entry {segment.first}: {error}") from error
+    return transaction_id(message)
+
+
+def check_block(store: Connection, head: Head, record: BlockRecord) -> None:
+    """A block's record is what the log commits to, or `Damaged`."""
+    if not 0 <= record.first < record.size <= head.size:
+        raise Damaged(f"{store.path}: block {record.block} is not within the log")
+    path = tiles.inclusion_path(store, record.size - 1, head.size)
+    leaf = _block_leaf(head.network, record)
+    if _root_of(leaf, record.size - 1, head.size, path) != head.root:
+        raise Damaged(f"{store.path}: block {record.block} is not what the log commits to")
+    if tiles.root_at(store, record.size) != record.root:
+        raise Damaged(f"{store.path}: block {record.block} has not the root of the log")
+
+
+def check_seen(store: Connection, sender: str, idempotency: bytes, seen: tuple[str, int]) -> None:
+    """What is kept of an idempotency key is of the transaction that it names, or `Damaged`."""
+    tx_id, first = seen
+    segment = store.segment(first)
+    if segment is not None and segment.first == first:
+        header = read_segment(segment, store.path)[0].header
+        found = header.sender, header.idempotency, transaction_id(signing_bytes(header))
+        if found == (sender, idempotency, tx_id):
+            return
+    raise Damaged(f"{store.path}: an idempotency key of {sender} names another transaction")
 
 
 def state_document(proof: StateProof, note: bytes) -> StateDocument:
@@ -157,8 +237,27 @@ def _key_text(key: Key, rows: VerifiedRows) -> str:
     return f"{row['kind']}/{row['id']}"
 
 
-def _time_of(store: Connection, block: int) -> str:
+def _record_of(store: Connection, block: int) -> BlockRecord:
     record = store.block(block)
-    if record is None:
+    if record is None or record.block != block:
         raise Damaged(f"{store.path} lacks block {block}")
-    return format_instant(record.at)
+    return record
+
+
+def _time_of(store: Connection, block: int) -> str:
+    return format_instant(_record_of(store, block).at)
+
+
+def _block_leaf(network: bytes, record: BlockRecord) -> BlockLeaf:
+    return BlockLeaf(
+        kind="block",
+        network=network,
+        block=record.block,
+        at=format_instant(record.at),
+        first=record.first,
+        state=record.state,
+    )
+
+
+def _root_of(leaf: Entry | BlockLeaf, index: int, size: int, path: list[bytes]) -> bytes:
+    return merkle.root_from_path(merkle.leaf_hash(encode(leaf)), index, size, path)

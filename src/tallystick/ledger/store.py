@@ -11,6 +11,7 @@ Invariant: rows, hashes, log and head of a block become durable together or not 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -25,13 +26,19 @@ from tallystick.ledger.records import BlockRecord, Head, Segment
 from tallystick.ledger.staged import Writes
 from tallystick.protocol.canonical import decode, encode
 from tallystick.protocol.errors import Damaged, TallystickError
-from tallystick.protocol.tiles import TileWrite
+from tallystick.protocol.tiles import TILE_WIDTH, TileWrite
 
 FILE = "ledger.db"
+NEW = "ledger.db.new"
+"""A ledger whose founding is not complete: what a crash left of one is of no use."""
+BESIDE = ("", "-wal", "-shm", "-journal")
+"""What SQLite has beside a file, and the file."""
 LOCK = "lock"
 APPLICATION_ID = 0x7A11_0001
 """Marks the file as ours; the last digit is the version of its tables."""
 CACHE_KIBIBYTES = 65_536
+PAGE_BYTES = 8_192
+"""Sixteen rows of bills; with SQLite's own 4,096 an insert costs half as much again."""
 BUSY_MILLISECONDS = 10_000
 WAL_BYTES_SOFT_MAX = 64 * 1024 * 1024
 """From this size on the WAL is moved into the file in the background."""
@@ -52,9 +59,26 @@ _SCHEMA = """
 """
 _READ_PAGES_KEPT = 4
 
+_log = logging.getLogger("tallystick.store")
+
+
+_DAMAGE = (
+    *(apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.SQLError, apsw.ConstraintError),
+    *(apsw.MismatchError, apsw.SchemaChangeError, apsw.TooBigError),
+)
+"""What SQLite says when the file is not what we wrote; our statements are the same every time."""
+_TROUBLE = (
+    *(apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.ProtocolError),
+    apsw.PermissionsError,
+)
+
 
 class Locked(TallystickError):
     """Another process has this ledger open for writing."""
+
+
+class DiskFull(TallystickError):
+    """There was no room for a write: nothing is damaged; make room and start again."""
 
 
 def tile_key(level: int, index: int) -> int:
@@ -68,37 +92,35 @@ class Connection:
     def __init__(self, path: Path, db: apsw.Connection) -> None:
         self.path = path
         self.db = db
-
-    @contextmanager
-    def _naming_the_file(self) -> Iterator[None]:
-        """What SQLite says of a broken file, as our error that names it."""
-        try:
-            yield
-        except (apsw.CorruptError, apsw.NotADBError, apsw.FormatError) as error:
-            raise Damaged(f"{self.path}: {error}") from error
-        except apsw.IOError as error:
-            raise Damaged(f"{self.path} cannot be read: {error}") from error
+        self._naming = _Naming(path)
 
     def one(self, sql: str, *values: Any) -> Any:
         """The first column of the first row, or None."""
-        with self._naming_the_file():
+        with self._naming:
             for row in self.db.execute(sql, values):
                 return row[0]
         return None
 
     def all(self, sql: str, *values: Any) -> list[Any]:
         """All rows."""
-        with self._naming_the_file():
+        with self._naming:
             return list(self.db.execute(sql, values))
 
     def iterate(self, sql: str, *values: Any) -> Iterator[Any]:
         """Rows as they come."""
-        with self._naming_the_file():
+        with self._naming:
             yield from self.db.execute(sql, values)
+
+    def data(self, sql: str, *values: Any) -> bytes | None:
+        """The bytes in the first column of the first row, or None."""
+        data = self.one(sql, *values)
+        if data is not None and not isinstance(data, bytes):
+            raise Damaged(f"{self.path}: {data!r:.80} stands where bytes were written")
+        return data
 
     def head(self) -> Head:
         """What the last block left."""
-        data = self.one("SELECT data FROM head WHERE one = 1")
+        data = self.data("SELECT data FROM head WHERE one = 1")
         if data is None:
             raise Damaged(f"{self.path} has no head")
         head: Head = _decode(self.path, "the head", data, Head)
@@ -107,48 +129,44 @@ class Connection:
     def row(self, key: Key) -> bytes | None:
         """A row's bytes: a number's by its integer, another's by its text."""
         if isinstance(key, int):
-            data: bytes | None = self.one("SELECT data FROM slots WHERE key = ?", key)
-        else:
-            data = self.one("SELECT data FROM rows WHERE key = ?", key)
-        return data
+            return self.data("SELECT data FROM slots WHERE key = ?", key)
+        return self.data("SELECT data FROM rows WHERE key = ?", key)
 
     def map_group(self, prefix: bytes) -> bytes | None:
         """A group of the map."""
-        data: bytes | None = self.one("SELECT data FROM map_groups WHERE prefix = ?", prefix)
-        return data
+        return self.data("SELECT data FROM map_groups WHERE prefix = ?", prefix)
 
     def page_group(self, key: int) -> bytes | None:
         """A group of a page."""
-        data: bytes | None = self.one("SELECT data FROM page_groups WHERE key = ?", key)
-        return data
+        return self.data("SELECT data FROM page_groups WHERE key = ?", key)
 
     def scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         """Rows of the map by key."""
-        return self.iterate(
+        rows = self.iterate(
             "SELECT key, data FROM rows WHERE key >= ? AND key < ? ORDER BY key",
             *(prefix, prefix + "\U0010ffff"),
         )
+        return (self._typed(row, str, bytes) for row in rows)
 
     def scan_slots(self, code: int, first: int, last: int) -> Iterator[tuple[int, bytes]]:
         """Numbered rows by number."""
         base = code * NUMBERS_PER_CODE
-        return self.iterate(
+        rows = self.iterate(
             "SELECT key, data FROM slots WHERE key BETWEEN ? AND ? ORDER BY key",
             *(base + first, base + last),
         )
+        return (self._typed(row, int, bytes) for row in rows)
 
     def read(self, level: int, index: int, width: int) -> bytes:
         """A tile, at least `width` hashes wide; fulfils `protocol.tiles.TileReader`."""
-        data: bytes | None = self.one(
-            "SELECT data FROM tiles WHERE key = ?", tile_key(level, index)
-        )
-        if data is None or len(data) < width * 32:
+        data = self.data("SELECT data FROM tiles WHERE key = ?", tile_key(level, index))
+        if data is None or not width * 32 <= len(data) <= TILE_WIDTH * 32 or len(data) % 32:
             raise Damaged(f"{self.path} lacks tile {level}/{index} of {width} hashes")
         return data
 
     def block(self, block: int) -> BlockRecord | None:
         """A block's place in the log, or None."""
-        data = self.one("SELECT data FROM blocks WHERE block = ?", block)
+        data = self.data("SELECT data FROM blocks WHERE block = ?", block)
         return None if data is None else _decode(self.path, f"block {block}", data, BlockRecord)
 
     def segment(self, index: int) -> Segment | None:
@@ -158,7 +176,7 @@ class Connection:
             "ORDER BY first DESC LIMIT 1",
             index,
         )
-        return Segment(*rows[0]) if rows else None
+        return Segment(*self._typed(rows[0], int, int, bytes, bytes)) if rows else None
 
     def segments(self, first: int, end: int) -> Iterator[Segment]:
         """Transactions whose first entry lies in [first, end)."""
@@ -167,20 +185,28 @@ class Connection:
             "ORDER BY first",
             *(first, end),
         )
-        return (Segment(*row) for row in rows)
+        return (Segment(*self._typed(row, int, int, bytes, bytes)) for row in rows)
 
     def days(self) -> list[int]:
         """Days whose idempotency keys are kept."""
-        return [day for (day,) in self.all("SELECT day FROM days ORDER BY day")]
+        rows = self.all("SELECT day FROM days ORDER BY day")
+        return [self._typed(row, int)[0] for row in rows]
 
     def seen(self, sender: str, key: bytes) -> tuple[str, int] | None:
         """(tx_id, first entry) of the transaction that took this idempotency key, or None."""
         for day in self.days():
-            for tx, first in self.all(
+            for row in self.all(
                 f"SELECT tx, first FROM seen_{day:d} WHERE sender = ? AND key = ?", sender, key
             ):
+                tx, first = self._typed(row, bytes, int)
                 return tx.hex(), first
         return None
+
+    def _typed(self, row: Any, *kinds: type[Any]) -> Any:
+        """The row as it is, if its columns are what we write: SQLite itself believes the file."""
+        if [type(each) for each in row] != list(kinds):
+            raise Damaged(f"{self.path}: {row!r:.80} is no row of ours")
+        return row
 
 
 class Store(Connection):
@@ -188,10 +214,13 @@ class Store(Connection):
 
     def __init__(self, folder: Path, *, make: bool, vfs: str | None = None) -> None:
         self._lock = _take_lock(folder)
-        path, self._vfs = folder / FILE, vfs
+        self._days: list[int] | None = None
+        path, self._vfs = folder / (NEW if make else FILE), vfs
         try:
+            for ending in BESIDE if make else ():
+                (folder / (NEW + ending)).unlink(missing_ok=True)
             super().__init__(path, _connect(path, make=make, vfs=vfs))
-            with self._naming_the_file():
+            with self._naming:
                 if make:
                     self.db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                     self.db.execute(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT")
@@ -205,13 +234,19 @@ class Store(Connection):
 
     @classmethod
     def make(cls, folder: Path, head: Head, writes: Writes, *, vfs: str | None = None) -> Self:
-        """A new ledger; `FileExistsError` when there is one."""
-        if (folder / FILE).exists():
+        """A new ledger, whole or not at all; `FileExistsError` when there is one."""
+        if any((folder / (FILE + ending)).exists() for ending in BESIDE):
             raise FileExistsError(f"{folder} holds a ledger already")
         folder.mkdir(parents=True, exist_ok=True)
         store = cls(folder, make=True, vfs=vfs)
-        store.commit(head, writes)
-        return store
+        try:
+            store.commit(head, writes)
+        finally:
+            store.close()
+        (folder / NEW).rename(folder / FILE)
+        sync_folder(folder)
+        sync_folder(folder.parent)
+        return cls.open(folder, vfs=vfs)
 
     @classmethod
     def open(cls, folder: Path, *, vfs: str | None = None) -> Self:
@@ -224,9 +259,9 @@ class Store(Connection):
         """Let go of the file; what was committed is safe without it."""
         with self._readers_lock:
             for reader in self._readers:
-                reader.db.close()
+                _let_go(reader.db)
             self._readers.clear()
-        self.db.close()
+        _let_go(self.db)
         os.close(self._lock)
 
     def commit(
@@ -267,7 +302,7 @@ class Store(Connection):
         try:
             _move_wal(self.path, db)
         finally:
-            db.close()
+            _let_go(db)
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -286,7 +321,7 @@ class Store(Connection):
                 if keep:
                     self._readers.append(reader)
             if not keep:
-                reader.db.close()
+                _let_go(reader.db)
 
     def _put_state(self, writes: Writes) -> None:
         put = self.db.executemany
@@ -299,16 +334,27 @@ class Store(Connection):
         put("INSERT OR REPLACE INTO map_groups VALUES (?, ?)", full)
         gone = [(prefix,) for prefix, data in writes.map_groups.items() if not data]
         put("DELETE FROM map_groups WHERE prefix = ?", gone)
-        for one in writes.seen:
-            self._keep_day(one.day)
-            self.db.execute(
-                f"INSERT INTO seen_{one.day:d} VALUES (?, ?, ?, ?)",
-                (one.sender, one.key, bytes.fromhex(one.tx_id), one.first),
+        for day in sorted({one.day for one in writes.seen}):
+            self._keep_day(day)
+            put(
+                f"INSERT INTO seen_{day:d} VALUES (?, ?, ?, ?)",
+                (
+                    (one.sender, one.key, bytes.fromhex(one.tx_id), one.first)
+                    for one in writes.seen
+                    if one.day == day
+                ),
             )
+
+    def days(self) -> list[int]:
+        """As for every reader; the one writer knows them without asking each time."""
+        if self._days is None:
+            self._days = super().days()
+        return self._days
 
     def _keep_day(self, day: int) -> None:
         if day in self.days():
             return
+        self._days = None
         self.db.execute("INSERT INTO days VALUES (?)", (day,))
         self.db.execute(
             f"CREATE TABLE seen_{day:d} (sender TEXT NOT NULL, key BLOB NOT NULL, tx BLOB NOT NULL,"
@@ -319,17 +365,19 @@ class Store(Connection):
         """Forget the keys of days that have passed: nothing valid until then can come again."""
         for day in self.days():
             if (day + 1) * 86_400 <= at:
+                self._days = None
                 self.db.execute(f"DROP TABLE seen_{day:d}")
                 self.db.execute("DELETE FROM days WHERE day = ?", (day,))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._naming_the_file():
+        with self._naming:
             self.db.execute("BEGIN IMMEDIATE")
             try:
                 yield
                 self.db.execute("COMMIT")
             except BaseException:
+                self._days = None
                 if self.db.in_transaction:
                     self.db.execute("ROLLBACK")
                 raise
@@ -340,14 +388,35 @@ class Snapshot(Connection):
 
     def begin(self) -> None:
         """The moment is now."""
-        with self._naming_the_file():
+        with self._naming:
             self.db.execute("BEGIN")
             self.one("SELECT 1 FROM head")  # a moment begins with its first read
 
     def end(self) -> None:
         """Let the moment go."""
         if self.db.in_transaction:
-            self.db.execute("ROLLBACK")
+            with self._naming:
+                self.db.execute("ROLLBACK")
+
+
+@contextmanager
+def read_beside(folder: Path) -> Iterator[Snapshot]:
+    """One moment of a ledger that another process may be writing; takes no lock.
+
+    `FileNotFoundError` when there is none.
+    """
+    path = folder / FILE
+    if not path.exists():
+        raise FileNotFoundError(f"{folder} holds no ledger")
+    reader = Snapshot(path, _connect(path, make=False, read=True))
+    try:
+        if reader.one("PRAGMA application_id") != APPLICATION_ID:
+            raise Damaged(f"{path} is no ledger of this version")
+        reader.begin()
+        yield reader
+    finally:
+        reader.end()
+        _let_go(reader.db)
 
 
 def _connect(
@@ -356,25 +425,77 @@ def _connect(
     flags = apsw.SQLITE_OPEN_READONLY if read else apsw.SQLITE_OPEN_READWRITE
     if make:
         flags |= apsw.SQLITE_OPEN_CREATE
-    try:
+    with _Naming(path):
         db = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=256)
         db.set_busy_timeout(BUSY_MILLISECONDS)
         db.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
+        if make:
+            db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         if not read:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA wal_autocheckpoint = 0")
             db.execute("PRAGMA journal_size_limit = 134217728")
-    except (apsw.CorruptError, apsw.NotADBError) as error:
-        raise Damaged(f"{path}: {error}") from error
     return db
 
 
 def _move_wal(path: Path, db: apsw.Connection) -> None:
-    try:
+    with _Naming(path):
         db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-    except apsw.IOError as error:
-        raise Damaged(f"{path} cannot be written: {error}") from error
+
+
+@contextmanager
+def naming_the_file(path: Path) -> Iterator[None]:
+    """What is found damaged in rows and hashes, with the name of the file that they lie in."""
+    try:
+        yield
+    except Damaged as error:
+        if path.name in str(error):
+            raise
+        raise Damaged(f"{path}: {error}") from error
+
+
+def _let_go(db: apsw.Connection) -> None:
+    """Close; what SQLite could not tidy up is tidied at the next start."""
+    try:
+        db.close()
+    except apsw.Error as error:
+        _log.warning("a file was not closed in order: %s", error)
+
+
+class _Naming:
+    """What SQLite says of a broken file, as our error that names it; entered at every read."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        path = self._path
+        if isinstance(error, apsw.FullError):
+            detail = f"there is no room to write {path}: make room and start again"
+            raise DiskFull(detail) from error
+        if isinstance(error, _DAMAGE):
+            raise Damaged(f"{path}: {error}") from error
+        if isinstance(error, UnicodeDecodeError):
+            raise Damaged(f"{path}: a text that is none: {error}") from error
+        if isinstance(error, _TROUBLE):
+            raise Damaged(f"{path} cannot be read or written: {error}") from error
+        if isinstance(error, apsw.BusyError | apsw.LockedError):
+            raise Locked(f"{path} is held by another process") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable: what was made, renamed or removed in it."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _take_lock(folder: Path) -> int:

@@ -7,13 +7,20 @@ changed gives `Damaged`, never an answer. See docs/spec/storage.md.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from tallystick.contracts.kit.context import Key
-from tallystick.ledger.receipts import prove_entry, prove_row
+from tallystick.ledger.receipts import (
+    check_block,
+    check_seen,
+    check_segment,
+    prove_entry,
+    prove_row,
+)
 from tallystick.ledger.records import BlockRecord, Head, Segment
 from tallystick.ledger.staged import VerifiedRows
-from tallystick.ledger.store import Snapshot
+from tallystick.ledger.store import Snapshot, naming_the_file
 from tallystick.protocol.canonical import decoder
 from tallystick.protocol.errors import Damaged
 from tallystick.protocol.genesis import Genesis
@@ -35,48 +42,87 @@ class View:
 
     def get(self, key: Key, kind: type[R]) -> R | None:
         """The row under `key`, typed as `kind`, or None."""
-        return self._rows.get(key, kind)
+        with self._naming():
+            return self._rows.get(key, kind)
 
     def scan(self, kind: type[R], prefix: str) -> Iterator[R]:
         """Rows of the map whose id starts with `prefix`, by id."""
         read = decoder(kind).decode
         for key, data in self._snapshot.scan(row_key(kind.KIND, prefix)):
-            self._rows.check(key, data)
+            with self._naming():
+                self._rows.check(key, data)
             yield read(data)
 
     def scan_slots(self, kind: type[R], code: int, first: int, last: int) -> Iterator[R]:
         """Numbered rows in [first, last], by number."""
         read = decoder(kind).decode
         for key, data in self._snapshot.scan_slots(code, first, last):
-            self._rows.check(key, data)
+            with self._naming():
+                self._rows.check(key, data)
             yield read(data)
 
     def seen(self, sender: str, idempotency: bytes) -> tuple[str, int] | None:
         """(tx_id, first entry) of the transaction that took this key, while it is remembered."""
-        return self._snapshot.seen(sender, idempotency)
+        seen = self._snapshot.seen(sender, idempotency)
+        if seen is not None:
+            check_seen(self._snapshot, sender, idempotency, seen)
+        return seen
 
     def block(self, block: int) -> BlockRecord | None:
-        """Where a block lies in the log."""
-        return self._snapshot.block(block)
+        """Where a block lies in the log, or None where there is no such block yet."""
+        if not 1 <= block <= self.head.block:
+            return None
+        record = self._snapshot.block(block)
+        if record is None or record.block != block:
+            raise Damaged(f"{self._snapshot.path} lacks block {block}")
+        check_block(self._snapshot, self.head, record)
+        return record
 
     def segment(self, index: int) -> Segment:
-        """The transaction that has the entry at this log index."""
+        """The transaction that has the entry at this log index; of a block's leaf its last one."""
         segment = self._snapshot.segment(index)
         if segment is None or index >= self.head.size:
             raise Damaged(f"{self._snapshot.path} lacks the transaction of entry {index}")
+        end = check_segment(self._snapshot, self.head, segment)
+        if index >= end:
+            record = self.block(segment.block)
+            if index != end or record is None or record.size != end + 1:
+                raise Damaged(f"{self._snapshot.path} lacks the transaction of entry {index}")
         return segment
 
     def segments(self, first: int, end: int) -> Iterator[Segment]:
-        """Transactions whose first entry lies in [first, end), by index."""
-        return self._snapshot.segments(first, end)
+        """Transactions whose first entry lies in [first, end), by index, none left out."""
+        end = min(end, self.head.size)
+        if not 0 <= first < end:
+            return
+        block, reached = 0, -1
+        if first:
+            before = self.segment(first - 1)
+            block, reached = before.block, check_segment(self._snapshot, self.head, before)
+        for segment in self._snapshot.segments(first, end):
+            after = check_segment(self._snapshot, self.head, segment)
+            follows = (block, reached), (block + 1, reached + 1)  # a block's leaf lies between
+            if (segment.block, segment.first) not in follows:
+                raise Damaged(f"{self._snapshot.path} lacks transactions before {segment.first}")
+            yield segment
+            block, reached = segment.block, after
+        if reached < end:
+            record = self.block(block)
+            if record is None or not reached + 1 == record.size >= end:
+                raise Damaged(f"{self._snapshot.path} lacks transactions from entry {reached} on")
 
     def receipt(self, index: int, note: bytes, *, row: Key | None = None) -> Receipt:
         """The receipt of an entry under a checkpoint note; with the state of `row` if given.
 
         A state proof is of this moment, so its note must be of the head's size.
         """
-        return prove_entry(self._snapshot, self._rows, self.network, index, note, row=row)
+        with self._naming():
+            return prove_entry(self._snapshot, self._rows, self.network, index, note, row=row)
 
     def state_proof(self, key: Key, row_key_text: str) -> StateProof:
         """The proof of a row, or of its absence, at the head."""
-        return prove_row(self._snapshot, self._rows, self.network, key, row_key_text)
+        with self._naming():
+            return prove_row(self._snapshot, self._rows, self.network, key, row_key_text)
+
+    def _naming(self) -> AbstractContextManager[None]:
+        return naming_the_file(self._snapshot.path)

@@ -1,0 +1,16 @@
+"""kill -9 under load loses nothing that was acknowledged and does nothing twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from faults.kills import Victims
+
+
+def test_kills_at_random_instants(tmp_path: Path) -> None:
+    victims = Victims(tmp_path, seed=1)
+    for _ in range(5):
+        victims.round(audit=False)
+    victims.audit()
+    assert victims.seen.kills == 5
+    assert victims.seen.acknowledged > 50
