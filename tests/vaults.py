@@ -11,13 +11,16 @@ from typing import Any
 
 from bodies import RULES, make_body
 
+from tallystick.apps.bills.checks import business_keys_of
 from tallystick.contracts.bills.body import Body
 from tallystick.contracts.bills.content import check_against_record, check_body, open_fields
 from tallystick.protocol.body import body_root
 from tallystick.protocol.canonical import decode, encode
-from tallystick.vault import BusinessKey, Expected, Head, Letter, Prepared, seal_delivery
+from tallystick.vault import Expected, Head, Letter, Prepared, seal_delivery
 
 VAULT_KEY = sha256(b"a vault's key").digest()
+
+business_of = business_keys_of
 
 
 def secret_of(seed: int) -> bytes:
@@ -26,17 +29,6 @@ def secret_of(seed: int) -> bytes:
 
 def tx_of(seed: int) -> str:
     return sha256(b"tx %d" % seed).hexdigest()
-
-
-def business_of(body: bytes) -> tuple[BusinessKey, ...]:
-    """What no two live bills may share; a red bill names none."""
-    bill = decode(body, Body)
-    if bill.kind == "red":
-        return ()
-    part = bill.settlement.part if bill.settlement else 1
-    return tuple(
-        BusinessKey(code, bill.purpose, part, bill.ordinal) for code in bill.business_codes
-    )
 
 
 def prepare(seed: int, *, replaces: tuple[int, int] | None = None, **changes: Any) -> Prepared:

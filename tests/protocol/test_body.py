@@ -20,13 +20,14 @@ from tallystick.protocol.body import (
     body_root,
     disclosure_digest,
     disclosure_path,
+    encoded_root,
     leaves,
     open_body,
     parse_disclosure,
     seal_body,
     verify_disclosure,
 )
-from tallystick.protocol.canonical import INTEGER_MAX, builtins
+from tallystick.protocol.canonical import INTEGER_MAX, builtins, encode
 from tallystick.protocol.errors import Malformed, VerificationFailed
 
 SECRET = bytes(range(32))
@@ -305,3 +306,14 @@ def test_disclosures_that_are_no_division_of_a_body_are_refused(
     texts = [written(SALT, path, value) for path, value in divided]
     with pytest.raises(Malformed):
         open_body(texts, bytes(32))
+
+
+@given(bodies)
+def test_the_root_of_the_bytes_is_the_root_of_the_body(body: dict[str, Any]) -> None:
+    assert encoded_root(encode(body), SECRET) == body_root(body, SECRET)
+
+
+@pytest.mark.parametrize("body", [{}, {"Name": 1}, {"a": {"B": 1}}])
+def test_bytes_that_are_no_body_have_no_root(body: dict[str, Any]) -> None:
+    with pytest.raises(Malformed):
+        encoded_root(encode(body), SECRET)

@@ -281,3 +281,19 @@ def test_the_next_ordinal_while_the_one_before_is_live(world: Archives) -> None:
     assert (found.kind, found.number, found.others) == ("unreversed", 3, [(33060126, 2)])
     world.archive.mark_reversed([(one.code, one.number)])
     assert world.archive.find_unreversed() == []
+
+
+def test_two_bills_of_one_entry_are_two_bodies(world: Archives) -> None:
+    """A replacement makes a red bill and a blue one in one entry."""
+    one, two = prepare(1, settlement=None), prepare(2, settlement=None)
+    for each in (one, two):
+        world.records[each.code, each.number] = record_of(each)
+    world.archive.expect([expect(one, 5), expect(two, 5)], size=9)
+    archive = world.archive
+    assert archive.watermark(ISSUER) == Watermark(9, ((one.code, 2), (two.code, 3)))
+    assert archive.watermark(ISSUER, exceptions_max=1) == Watermark(5, ()), "none at the mark"
+    assert archive.receive([send(one, 5, KEY.public_key)], at=AT)[0].status == "archived"
+    assert archive.watermark(ISSUER, exceptions_max=0) == Watermark(5, ())
+    assert archive.receive([send(two, 5, KEY.public_key)], at=AT)[0].status == "archived"
+    assert archive.watermark(ISSUER) == Watermark(9, ())
+    assert archive.get(one.code, 2)[0] != archive.get(two.code, 3)[0]

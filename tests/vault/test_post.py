@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -117,3 +117,21 @@ def test_a_full_inbox_says_so(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> 
     assert not vault.inbox.put(b"one", at=AT)
     vault.inbox.done([1])
     assert vault.inbox.put(b"three", at=AT)
+
+
+def test_many_are_sent_together_or_not_at_all(vault: Vault) -> None:
+    messages = [message(number) for number in range(5)]
+    vault.outbox.put(messages, at=AT)
+    got: list[Message] = []
+
+    def down(_: Sequence[Message]) -> None:
+        raise ConnectionRefusedError("down")
+
+    assert vault.outbox.send_together(down, at=AT, limit=3) == post.Sent(0, 3)
+    assert vault.outbox.send_together(got.extend, at=AT) == post.Sent(2, 0)
+    assert got == messages[3:]
+    later = AT + post.RETRY_SECONDS_MIN
+    assert vault.outbox.send_together(got.extend, at=later - 1) == post.Sent(0, 0)
+    assert vault.outbox.send_together(got.extend, at=later) == post.Sent(3, 0)
+    assert got == messages[3:] + messages[:3]
+    assert vault.outbox.owed() == []

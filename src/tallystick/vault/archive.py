@@ -37,14 +37,15 @@ EXCEPTIONS_MAX = 1_000
 
 _SCHEMA = f"""
     CREATE TABLE IF NOT EXISTS entries (
-        entry INTEGER PRIMARY KEY, issuer TEXT NOT NULL, network BLOB NOT NULL, tx BLOB NOT NULL,
-        n INTEGER NOT NULL, code INTEGER NOT NULL, number INTEGER NOT NULL, root BLOB NOT NULL,
+        id INTEGER PRIMARY KEY, entry INTEGER NOT NULL, issuer TEXT NOT NULL,
+        network BLOB NOT NULL, tx BLOB NOT NULL, n INTEGER NOT NULL,
+        code INTEGER NOT NULL, number INTEGER NOT NULL, root BLOB NOT NULL,
         state TEXT NOT NULL DEFAULT 'awaited', cell INTEGER, reversed INTEGER NOT NULL DEFAULT 0,
         UNIQUE (code, number)
     );
     CREATE INDEX IF NOT EXISTS unchecked ON entries (issuer, entry) WHERE state <> 'archived';
     CREATE TABLE IF NOT EXISTS business (
-        key BLOB NOT NULL, entry INTEGER NOT NULL, before BLOB, PRIMARY KEY (key, entry)
+        key BLOB NOT NULL, bill INTEGER NOT NULL, before BLOB, PRIMARY KEY (key, bill)
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS findings (id INTEGER PRIMARY KEY, finding BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS told (one INTEGER PRIMARY KEY, size INTEGER NOT NULL);
@@ -62,7 +63,7 @@ class Expected:
     """An accepted record that owes a body, as the log says."""
 
     entry: int
-    """Log index."""
+    """Log index; a replacement makes two records in one entry."""
     network: bytes
     issuer: str
     tx_id: str
@@ -227,7 +228,7 @@ class Archive(Generic[R]):
         It never goes back: what is missing below it can only become less.
         """
         size = next(iter(self._files.query("SELECT size FROM told")), (0,))[0]
-        exceptions: list[tuple[int, int]] = []
+        exceptions: list[tuple[tuple[int, int], int]] = []
         codes: set[int] = set()
         for entry, code, number in self._files.query(
             "SELECT entry, code, number FROM entries INDEXED BY unchecked "
@@ -238,9 +239,10 @@ class Archive(Generic[R]):
             if len(exceptions) == exceptions_max or (
                 codes_max is not None and len(codes) > codes_max
             ):
-                return Watermark(entry, tuple(exceptions))
-            exceptions.append((code, number))
-        return Watermark(size, tuple(exceptions))
+                below = [bill for bill, its_entry in exceptions if its_entry < entry]
+                return Watermark(entry, tuple(below))
+            exceptions.append(((code, number), entry))
+        return Watermark(size, tuple(bill for bill, _ in exceptions))
 
     def findings(self, *, after: int = 0, limit: int = 1_000) -> list[tuple[int, Finding]]:
         """(position, finding) from the oldest on."""
@@ -260,8 +262,8 @@ class Archive(Generic[R]):
         """
         rows = self._files.query(
             "SELECT DISTINCT e.issuer, e.code, e.number, p.code, p.number FROM business b "
-            "JOIN business q ON q.key = b.before JOIN entries p ON p.entry = q.entry "
-            "JOIN entries e ON e.entry = b.entry WHERE p.reversed = 0 ORDER BY e.entry"
+            "JOIN business q ON q.key = b.before JOIN entries p ON p.id = q.bill "
+            "JOIN entries e ON e.id = b.bill WHERE p.reversed = 0 ORDER BY e.entry"
         )
         return [
             _finding("unreversed", issuer, code, number, others=[(before_code, before_number)])
@@ -288,7 +290,7 @@ class Archive(Generic[R]):
             found = self._find(letter.code, letter.number)
             if found is None:  # 3
                 return Outcome("waiting", letter.code, letter.number)
-            expected, state = found
+            bill, expected, state = found
             _check_head(head, expected)  # 4
             if state != "awaited":  # 5
                 return Outcome("already", letter.code, letter.number)
@@ -300,7 +302,7 @@ class Archive(Generic[R]):
         try:
             self._check(letter.body, self._fetch_record(expected))  # 7
         except (Malformed, Rejected) as error:
-            self._keep(expected, letter, "wrong")
+            self._keep(bill, expected, letter, "wrong")
             reason = error.reason.value if isinstance(error, Rejected) else ""
             self._note(
                 _finding(
@@ -311,27 +313,28 @@ class Archive(Generic[R]):
                 )
             )
             return Outcome("wrong", letter.code, letter.number, str(error))
-        self._keep(expected, letter, "archived")
-        self._note_repeats(expected, self._business(letter.body))  # 8
+        self._keep(bill, expected, letter, "archived")
+        self._note_repeats(bill, expected, self._business(letter.body))  # 8
         return Outcome("archived", letter.code, letter.number)
 
-    def _find(self, code: int, number: int) -> tuple[Expected, str] | None:
-        for entry, network, issuer, tx, n, root, state in self._files.query(
-            "SELECT entry, network, issuer, tx, n, root, state FROM entries "
+    def _find(self, code: int, number: int) -> tuple[int, Expected, str] | None:
+        for bill, entry, network, issuer, tx, n, root, state in self._files.query(
+            "SELECT id, entry, network, issuer, tx, n, root, state FROM entries "
             "WHERE code = ? AND number = ?",
             (code, number),
         ):
-            return Expected(entry, network, issuer, tx.hex(), n, code, number, root), state
+            expected = Expected(entry, network, issuer, tx.hex(), n, code, number, root)
+            return bill, expected, state
         return None
 
-    def _keep(self, expected: Expected, letter: Letter, state: Status) -> None:
+    def _keep(self, bill: int, expected: Expected, letter: Letter, state: Status) -> None:
         label = _label(expected.network, expected.code, expected.number, expected.issuer)
         cell = self._files.add_cell(letter.body, letter.secret, label)
         self._files.db.execute(
-            "UPDATE entries SET state = ?, cell = ? WHERE entry = ?", (state, cell, expected.entry)
+            "UPDATE entries SET state = ?, cell = ? WHERE id = ?", (state, cell, bill)
         )
 
-    def _note_repeats(self, expected: Expected, keys: Sequence[BusinessKey]) -> None:
+    def _note_repeats(self, bill: int, expected: Expected, keys: Sequence[BusinessKey]) -> None:
         db, others = self._files.db, set()
         for key in keys:
             named = (self._files.ciphers, expected.network, expected.issuer)
@@ -343,14 +346,12 @@ class Archive(Generic[R]):
             )
             others.update(
                 self._files.query(
-                    "SELECT e.code, e.number FROM business b JOIN entries e ON e.entry = b.entry "
-                    "WHERE b.key = ? AND b.entry <> ?",
-                    (blinded, expected.entry),
+                    "SELECT e.code, e.number FROM business b JOIN entries e ON e.id = b.bill "
+                    "WHERE b.key = ? AND b.bill <> ?",
+                    (blinded, bill),
                 )
             )
-            db.execute(
-                "INSERT OR IGNORE INTO business VALUES (?, ?, ?)", (blinded, expected.entry, before)
-            )
+            db.execute("INSERT OR IGNORE INTO business VALUES (?, ?, ?)", (blinded, bill, before))
         if others:
             numbers = sorted((code, number) for code, number in others)[:100]
             self._note(

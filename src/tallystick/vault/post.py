@@ -115,12 +115,33 @@ class Outbox:
             try:
                 deliver(owed.message)
             except (TallystickError, OSError) as error:
-                self._postpone(row, owed.attempts + 1, at, error)
+                with self._files.transaction():
+                    self._postpone(row, owed.attempts + 1, at, error)
                 failed += 1
             else:
-                self._tick_off(row, at)
+                with self._files.transaction():
+                    self._tick_off(row, at)
                 delivered += 1
         return Sent(delivered, failed)
+
+    def send_together(
+        self, deliver: Callable[[Sequence[Message]], None], *, at: int, limit: int = 1_000
+    ) -> Sent:
+        """`send_pending` for a receiver that takes many at once: all of them or none."""
+        due = self._owed("not_before <= ? ORDER BY not_before, id", (at,), limit)
+        if not due:
+            return Sent(0, 0)
+        try:
+            deliver([owed.message for _, owed in due])
+        except (TallystickError, OSError) as error:
+            with self._files.transaction():
+                for row, owed in due:
+                    self._postpone(row, owed.attempts + 1, at, error)
+            return Sent(0, len(due))
+        with self._files.transaction():
+            for row, _ in due:
+                self._tick_off(row, at)
+        return Sent(len(due), 0)
 
     def _owed(self, which: str, values: tuple[int, ...], limit: int) -> list[tuple[int, Owed]]:
         rows = self._files.query(
@@ -142,20 +163,18 @@ class Outbox:
         pause = min(RETRY_SECONDS_MIN << min(attempts - 1, 20), RETRY_SECONDS_MAX)
         if isinstance(error, Busy):
             pause = max(pause, int(error.retry_after_seconds))
-        with self._files.transaction() as db:
-            db.execute(
-                "UPDATE outbox SET attempts = ?, not_before = ? WHERE id = ?",
-                (attempts, at + pause, row),
-            )
+        self._files.db.execute(
+            "UPDATE outbox SET attempts = ?, not_before = ? WHERE id = ?",
+            (attempts, at + pause, row),
+        )
 
     def _tick_off(self, row: int, at: int) -> None:
         """Keeps that it was delivered, not what: a copy would outlive an erasure."""
-        with self._files.transaction() as db:
-            db.execute(
-                "UPDATE outbox SET attempts = attempts + 1, delivered_at = ?, data = NULL, "
-                "receiver = x'' WHERE id = ?",
-                (at, row),
-            )
+        self._files.db.execute(
+            "UPDATE outbox SET attempts = attempts + 1, delivered_at = ?, data = NULL, "
+            "receiver = x'' WHERE id = ?",
+            (at, row),
+        )
 
 
 class Inbox:

@@ -15,9 +15,11 @@ from tallystick.contracts.bills.identifiers import (
     check_resident_id,
     check_text,
     credit_code_check,
+    may_need_a_look,
     resident_id_check,
 )
 from tallystick.contracts.bills.reasons import BillsReason
+from tallystick.protocol.canonical import encode
 from tallystick.protocol.errors import Rejected
 
 
@@ -79,3 +81,18 @@ def test_other_ids_refused(number: str) -> None:
 )
 def test_proper_texts(check: Callable[[str, str], None], text: str) -> None:
     check(text, "")
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=12), max_size=4))
+def test_the_quick_look_overlooks_no_text(texts: list[str]) -> None:
+    """What it waves through passes one by one; ordinary texts it waves through."""
+    if not may_need_a_look(encode({"texts": texts})):
+        for text in texts:
+            check_text(text, "")
+
+
+@pytest.mark.parametrize("blank", ["\u0020", "\u00a0", "\u3000", "\u2009", "\t"])
+def test_the_quick_look_sees_blanks_at_the_edges(blank: str) -> None:
+    for text in (f"{blank}a", f"a{blank}", blank):
+        assert may_need_a_look(encode({"text": text}))
+    assert not may_need_a_look(encode({"text": "门诊 收费 fee, O'Neil & Co"}))

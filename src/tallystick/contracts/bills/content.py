@@ -21,6 +21,7 @@ from tallystick.contracts.bills.identifiers import (
     check_other_id,
     check_resident_id,
     check_text,
+    may_need_a_look,
 )
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records import (
@@ -31,7 +32,7 @@ from tallystick.contracts.bills.records import (
     TypeRules,
     format_bill_id,
 )
-from tallystick.protocol.canonical import Record, builtins
+from tallystick.protocol.canonical import Record, builtins, encode
 from tallystick.protocol.errors import Malformed, Rejected
 from tallystick.protocol.values import (
     Amount,
@@ -135,9 +136,14 @@ def check_parties(body: Body, rules: TypeRules) -> None:
 
 
 def check_texts(body: Body, rules: TypeRules) -> None:
-    """6. No text anywhere hides characters or mixes directions."""
-    for path, text in _texts(builtins(body), ""):
-        check_text(text, path)
+    """6. No text anywhere hides characters or mixes directions.
+
+    Nearly always the whole encoding shows at once that there is nothing to look for.
+    """
+    data = encode(body)
+    if may_need_a_look(data):
+        for path, text in _texts(builtins(body), ""):
+            check_text(text, path)
 
 
 def _texts(value: object, path: str) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ range is written out. Sources: GB 11643-1999 (resident id, ISO 7064 MOD 11-2), G
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.protocol.errors import Malformed, Reason, Rejected
@@ -30,6 +31,9 @@ _LEFT_TO_RIGHT = re.compile(
     "\u3021-\ud7ff\uf900-\ufaff\uff21-\uff3a\uff41-\uff5a\U00020000-\U0003ffff]"
 )
 
+_CONSPICUOUS = re.compile(rf"[\s\\]|{_HIDDEN.pattern}|{_RIGHT_TO_LEFT.pattern}")
+_PLAIN_ASCII = bytes(byte for byte in range(0x20, 0x7F) if byte != ord("\\"))
+
 _RESIDENT_ID = re.compile(r"[1-9][0-9]{16}[0-9X]", re.ASCII)
 _RESIDENT_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _RESIDENT_CHECKS = "10X98765432"
@@ -51,6 +55,17 @@ def check_text(text: str, path: str, reason: Reason = BillsReason.TEXT_INVALID) 
         raise Rejected(reason, "begins or ends with a blank", path=path)
     if _RIGHT_TO_LEFT.search(text) and _LEFT_TO_RIGHT.search(text):
         raise Rejected(reason, "mixes right-to-left and left-to-right letters", path=path)
+
+
+def may_need_a_look(encoded: bytes) -> bool:
+    """Whether `check_text` could refuse any string in these canonical bytes.
+
+    A quick look over all at once: printable ASCII is dropped, the rest searched for characters that
+    hide, run right to left or are blank. An escape, or a blank beside a quote, needs a look too.
+    """
+    if b'" ' in encoded or b' "' in encoded:
+        return True
+    return _CONSPICUOUS.search(encoded.translate(None, _PLAIN_ASCII).decode()) is not None
 
 
 def check_name(name: str, path: str) -> None:
@@ -92,6 +107,7 @@ def check_credit_code(code: str, path: str) -> None:
         raise _invalid("the check character of the credit code is wrong", path)
 
 
+@lru_cache(maxsize=1_024)
 def credit_code_check(characters: str) -> str:
     """The check character of the first 17 characters."""
     total = sum(

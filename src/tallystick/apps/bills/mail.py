@@ -1,0 +1,119 @@
+"""A folder as a letter box: whole files, put there durably, taken once their reader is done.
+
+The machines of issuers and of finance share no database; here they share folders, later an HTTP
+address. A file of deliveries holds many, so that one fsync is for all: each is its length in
+decimal, a newline, and its bytes. The same folders serve for signed transactions, one a file.
+
+Invariant: a file is there whole or not at all, and posting it again changes nothing.
+See docs/spec/delivery.md.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from tallystick.vault.delivery import DELIVERY_BYTES_MAX
+
+SEALED = ".sealed"
+MESSAGES_MAX = 1_000
+"""Deliveries in one file."""
+FILE_BYTES_MAX = 2 * DELIVERY_BYTES_MAX
+"""A file that has come to half of it is closed, so that the largest delivery still fits."""
+_LENGTH_DIGITS_MAX = 8
+
+
+class Letter(NamedTuple):
+    """A file that was posted."""
+
+    path: Path
+    data: bytes
+
+
+def post(folder: Path, data: bytes, name: str) -> Path:
+    """Put `data` into the folder under `name`; durable when this returns."""
+    path = folder / name
+    if path.exists():
+        return path
+    beside = folder / f".{path.name}"
+    handle = os.open(
+        beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+    )
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fdatasync(file.fileno())
+    beside.replace(path)
+    _sync(folder)
+    return path
+
+
+def post_messages(folder: Path, messages: Sequence[bytes]) -> None:
+    """Put deliveries into the folder, many to a file, under the hashes of the files."""
+    for data in _packed(messages):
+        post(folder, data, sha256(data).hexdigest() + SEALED)
+
+
+def unpack(data: bytes) -> list[bytes]:
+    """The deliveries of a file; from where it is none on, the rest as it is, for a judge to see."""
+    found: list[bytes] = []
+    at = 0
+    while at < len(data):
+        newline = data.find(b"\n", at, at + _LENGTH_DIGITS_MAX + 1)
+        digits = data[at:newline]
+        end = newline + 1 + (int(digits) if newline > at and digits.isdigit() else 0)
+        if not newline + 1 < end <= len(data) or len(found) == MESSAGES_MAX:
+            return [*found, data[at:]]
+        found.append(data[newline + 1 : end])
+        at = end
+    return found
+
+
+def collect(folder: Path, suffix: str = SEALED) -> Iterator[Letter]:
+    """What lies there, by name. Who posts may be hostile: plain files only, nothing over-long."""
+    for path in sorted(folder.glob(f"[!.]*{suffix}")):
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:  # a link, or taken by another reader meanwhile
+            continue
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            continue
+        with os.fdopen(handle, "rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
+        yield Letter(path, data)
+
+
+def remove(folder: Path, letters: Sequence[Letter]) -> None:
+    """Their reader is done with them."""
+    for letter in letters:
+        letter.path.unlink(missing_ok=True)
+    if letters:
+        _sync(folder)
+
+
+def _packed(messages: Sequence[bytes]) -> Iterator[bytes]:
+    parts: list[bytes] = []
+    size = 0
+    for message in messages:
+        parts += [b"%d\n" % len(message), message]
+        size += len(message)
+        if size > FILE_BYTES_MAX // 2 - MESSAGES_MAX * _LENGTH_DIGITS_MAX or (
+            len(parts) == 2 * MESSAGES_MAX
+        ):
+            yield b"".join(parts)
+            parts, size = [], 0
+    if parts:
+        yield b"".join(parts)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,111 @@
+"""Signed transactions on their way: each lies in a folder, durably, until its answer is noted.
+
+Submitting the same bytes again gives the old answer, so after a crash all that lies there is
+submitted again. There is nothing private in a transaction.
+
+Invariant: what was submitted lies in the folder until `done`. See docs/guides/office.md.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+from tallystick.apps.bills import mail
+from tallystick.ledger.engine import Committed
+from tallystick.ledger.receipts import SignedParts
+from tallystick.protocol.canonical import parse
+from tallystick.protocol.errors import Busy
+from tallystick.protocol.keys import Signer
+from tallystick.protocol.transaction import (
+    Item,
+    read_transaction,
+    sign_transaction,
+    signing_bytes,
+    transaction_id,
+)
+from tallystick.protocol.values import format_instant
+
+SUFFIX = ".tx"
+VALID_SECONDS = 3_600
+"""How long a transaction may be submitted again after a crash."""
+IDEMPOTENCY_BYTES = 16
+
+Submit = Callable[[bytes], "Future[Committed]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A transaction that was submitted."""
+
+    letter: mail.Letter
+    tx_id: str
+    items: Sequence[Item]
+    answer: Future[Committed]
+
+
+def drop(folder: Path, data: bytes) -> tuple[Path, str]:
+    """Leave a signed transaction in a folder, as in a node's box: its file and its id."""
+    tx_id = transaction_id(signing_bytes(parse(data, SignedParts).header))
+    return mail.post(folder, data, tx_id + SUFFIX), tx_id
+
+
+class Sending:
+    """What one member signs and submits."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        org: str,
+        network: bytes,
+        signer: Signer,
+        submit: Submit,
+        clock: Callable[[], int],
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`clock` gives Unix seconds; `pause` waits as many seconds as a busy engine asks for."""
+        self._folder = folder
+        self._org = org
+        self._network = network
+        self._signer = signer
+        self._submit = submit
+        self._clock = clock
+        self._pause = pause
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def send(self, action: str, items: Sequence[Item]) -> Sent:
+        """Sign one transaction, keep it, submit it."""
+        data = sign_transaction(
+            self._signer,
+            network=self._network,
+            sender=self._org,
+            action=action,
+            items=items,
+            idempotency=secrets.token_bytes(IDEMPOTENCY_BYTES),
+            valid_until=format_instant(self._clock() + VALID_SECONDS),
+        )
+        path, tx_id = drop(self._folder, data)
+        return Sent(mail.Letter(path, data), tx_id, items, self._submit_patiently(data))
+
+    def send_again(self, schemas: Mapping[str, type[Item]]) -> Iterator[Sent]:
+        """Submit again, one by one, what has had no answer yet."""
+        for letter in mail.collect(self._folder, SUFFIX):
+            transaction = read_transaction(letter.data, self._network, schemas)
+            answer = self._submit_patiently(letter.data)
+            yield Sent(letter, transaction.tx_id, transaction.items, answer)
+
+    def done(self, sent: Sent) -> None:
+        """Its answer is noted elsewhere, durably."""
+        mail.remove(self._folder, [sent.letter])
+
+    def _submit_patiently(self, data: bytes) -> Future[Committed]:
+        while True:
+            try:
+                return self._submit(data)
+            except Busy as busy:
+                self._pause(busy.retry_after_seconds)

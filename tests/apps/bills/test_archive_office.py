@@ -1,0 +1,331 @@
+"""Finance's archive over a real node: what it takes, what it says, what no file shows to anyone."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from offices import ARCHIVE_KEY, DELIVERY, VAULT_KEY, City
+
+from tallystick.apps.bills import mail
+from tallystick.apps.bills.acts import Replacement, Reversal
+from tallystick.apps.bills.archive_office import PATIENCE_SECONDS
+from tallystick.apps.bills.catalogue import TYPES, Scene
+from tallystick.apps.bills.generate import make_refund
+from tallystick.apps.bills.holders import derive_holder_key
+from tallystick.apps.bills.office import Office
+from tallystick.contracts.bills.body import Body, Payer, Settlement
+from tallystick.contracts.bills.identifiers import resident_id_check
+from tallystick.contracts.bills.reasons import BillsReason
+from tallystick.contracts.bills.records import Exceptions, parse_bill_id
+from tallystick.contracts.bills.views import find_bills, record_view
+from tallystick.ledger.feed import FeedBlock
+from tallystick.protocol.canonical import decode, replace
+from tallystick.vault import Expected, open_delivery
+
+CODE = 33060126
+
+
+@pytest.fixture
+def city(tmp_path: Path) -> Iterator[City]:
+    scenes: tuple[Scene, ...] = ("outpatient", "inpatient", "checkup")
+    with City(tmp_path, scenes={scene: TYPES[scene].rules for scene in scenes}) as made:
+        yield made
+
+
+def letters(city: City) -> list[Path]:
+    return sorted(city.box.glob("*.sealed"))
+
+
+def below(city: City) -> int:
+    row = city.issuer()
+    return row.below if row else 0
+
+
+def test_everything_arrives_and_is_said_to_be_archived(city: City) -> None:
+    with city.office() as office, city.archive() as archive:
+        issued = office.issue(city.draft(seed) for seed in range(100))
+        assert office.status(CODE, 1).word == "issuing"
+        assert office.deliver(city.box).delivered == 100
+        done = city.round(archive)
+        assert (done.archived, done.proposed, done.details) == (100, 1, [])
+        assert letters(city) == []
+        row = city.issuer()
+        assert row is not None and row.exceptions == []
+        assert row.below > max(one.entry or 0 for one in issued)
+        assert {office.status(one.code, one.number).word for one in issued} == {"issued"}
+        body, secret = archive.archive.get(CODE, 1)
+        assert (body, secret) == office.vault.get(CODE, 1)
+        again = city.round(archive)
+        assert (again.blocks, again.proposed) == (1, 0), "its own act is no news"
+
+
+def test_letters_before_their_records_wait(city: City) -> None:
+    with city.office() as office, city.archive(source=Nothing()) as archive:
+        office.issue([city.draft(1)])
+        office.deliver(city.box)
+        done = archive.run_once()
+        assert (done.waiting, done.proposed) == (1, 0)
+        assert letters(city) == []
+    with city.archive() as archive:
+        assert city.round(archive).archived == 1
+
+
+class Nothing:
+    """A source that has not published yet."""
+
+    def blocks(self, after: int) -> Iterator[FeedBlock]:
+        return iter(())
+
+
+def test_red_bills_and_replacements_are_archived_too(city: City) -> None:
+    with city.office() as office, city.archive() as archive:
+        act(city, office)
+        office.deliver(city.box)
+        done = city.round(archive)
+        assert (done.wrong, done.turned_away, done.details) == (0, 0, [])
+        with city.node.view() as view:
+            rows = [
+                row for code in (CODE, 33060326, 33061426) for row in find_bills(view, code, 1, 99)
+            ]
+            assert done.archived == len(rows) == 11
+            for row in rows:
+                code, number = parse_bill_id(row.id)
+                told = archive._followed.record(Expected(0, b"", "", "", 0, code, number, b""))
+                assert told.open == record_view(row, city.node.network)
+        assert below(city) > max(row.entry or 0 for row in rows)
+        assert archive.archive.findings() == []
+        assert archive.archive.find_unreversed() == []
+
+
+def act(city: City, office: Office) -> None:
+    """Bills of several kinds, reversed in part and whole, replaced, and replaced again."""
+    one, two, three = office.issue([city.draft(seed) for seed in range(3)])
+    office.issue([city.draft(50, "inpatient")])
+    check = office.issue([city.draft(60, "checkup")])[0]
+    whole = decode(office.vault.get(check.code, check.number)[0], Body)
+    part = make_refund(whole, 100)
+    acts = [
+        *office.reverse([Reversal(CODE, one.number, "refund")]),
+        *office.reverse([Reversal(check.code, check.number, "refund", part)]),
+    ]
+    same = replace(city.draft(70), business_codes=city.draft(1).business_codes)
+    first = office.replace([Replacement(CODE, two.number, "wrong_data", same)])[0]
+    second = office.replace([Replacement(CODE, first.number, "wrong_data", same)])[0]
+    assert all(each.accepted for each in (*acts, first, second, three))
+
+
+def test_a_restarted_archive_goes_on_where_it_was(city: City) -> None:
+    with city.office() as office:
+        with city.archive() as archive:
+            act(city, office)
+            office.deliver(city.box)
+            city.round(archive)
+        office.issue([city.draft(80)])
+        office.deliver(city.box)
+        with city.archive() as archive:
+            done = city.round(archive)
+            assert (done.archived, done.proposed) == (1, 1)
+
+
+def test_a_crash_between_records_and_archive_is_told_again(city: City) -> None:
+    """The position is written last: blocks that were taken are taken once more, to no effect."""
+    with city.office() as office, city.archive() as archive:
+        act(city, office)
+        office.deliver(city.box)
+        city.publish()
+        blocks = list(archive._source.blocks(0))
+        first = archive._followed.take(blocks)
+        assert archive._followed.block == 0
+        again = archive._followed.take(blocks)
+        assert (again.expected, again.size) == (first.expected, first.size)
+        assert city.round(archive).archived == 11
+
+
+def test_an_altered_delivery_is_turned_away_and_can_be_owed_again(city: City) -> None:
+    with city.office() as office, city.archive() as archive:
+        office.issue([city.draft(1), city.draft(2)])
+        office.deliver(city.box, limit=1)
+        office.deliver(city.box)
+        path = letters(city)[0]
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+        done = city.round(archive)
+        assert (done.archived, done.turned_away) == (1, 1)
+        assert letters(city) == [], "it proves nothing against anyone, and is not kept"
+        city.now += PATIENCE_SECONDS
+        assert office.deliver_again() == 0, "nobody has missed it yet"
+        city.round(archive)
+        row = city.issuer()
+        assert row is not None
+        missing = [(each.code, each.numbers) for each in row.exceptions]
+        assert missing in ([(CODE, [1])], [(CODE, [2])])
+        lost = missing[0][1][0]
+        assert [office.status(CODE, n).word for n in (lost, 3 - lost)] == ["issuing", "issued"]
+        assert office.deliver_again() == 1
+        office.deliver(city.box)
+        assert city.round(archive).archived == 1
+        row = city.issuer()
+        assert row is not None and row.exceptions == []
+        assert office.status(CODE, lost).word == "issued"
+
+
+def test_a_missing_body_holds_back_for_a_while_and_is_then_named(city: City) -> None:
+    with city.office() as office, city.archive() as archive:
+        issued = office.issue(city.draft(seed) for seed in range(3))
+        office.deliver(city.box)
+        lose(city, issued[1].number)
+        city.round(archive)
+        assert below(city) == issued[1].entry, "all before it is checked"
+        city.now += PATIENCE_SECONDS
+        city.round(archive)
+        row = city.issuer()
+        assert row is not None
+        assert row.below > (issued[2].entry or 0)
+        assert row.exceptions == [Exceptions(code=CODE, numbers=[issued[1].number])]
+
+
+def lose(city: City, number: int) -> None:
+    """Lose the message about a bill: only the archive's key tells which one it is."""
+    (letter,) = mail.collect(city.box)
+    keys = {DELIVERY.public_key: DELIVERY.private_key}
+    left = [
+        message
+        for message in mail.unpack(letter.data)
+        if open_delivery(message, keys)[1].number != number
+    ]
+    mail.remove(city.box, [letter])
+    mail.post_messages(city.box, left)
+
+
+def test_a_body_that_breaks_a_rule_is_a_finding_and_stays_an_exception(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An issuer that does not check its bodies commits to lines without their class."""
+    monkeypatch.setattr("tallystick.apps.bills.acts.check_body", lambda *_: None)
+    with city.office() as office, city.archive() as archive:
+        draft = city.draft(1)
+        plain = tuple(replace(line, insurance_class=None) for line in draft.details)
+        assert office.issue([replace(draft, details=plain), city.draft(2)])[0].accepted
+        office.deliver(city.box)
+        done = city.round(archive)
+        assert (done.wrong, done.archived) == (1, 1)
+        ((_, finding),) = archive.archive.findings()
+        assert (finding.reason, finding.path) == (
+            BillsReason.CLASS_INVALID,
+            "details/0/insurance_class",
+        )
+        city.now += PATIENCE_SECONDS
+        city.round(archive)
+        city.round(archive)
+        row = city.issuer()
+        assert row is not None and row.exceptions == [Exceptions(code=CODE, numbers=[1])]
+        assert office.status(CODE, 2).word == "issued"
+
+
+# -------------------------------------------------------------------------------- canaries
+
+CANARIES = {
+    "name": "Canary Quillfeather",
+    "id": "990012197503059919",
+    "code": "HIS-CANARY-0815",
+    "tag": "SETTLEMENT-CANARY",
+    "clerk": "canary clerk",
+    "department": "canary department",
+    "visit": "MZ-CANARY-7",
+    "insurance": "INS-CANARY-9",
+    "detail": "canary drug 25 mg",
+    "remark": "canary remark, free text",
+    "shift": "CANARY-SHIFT",
+}
+
+
+def canary(city: City) -> Body:
+    """A bill in which every private field has a canary."""
+    draft = city.draft(1)
+    digits = CANARIES["id"][:17]
+    payer = Payer(
+        party="person",
+        name=CANARIES["name"],
+        id_type="resident_id",
+        id_number=digits + resident_id_check(digits),
+    )
+    assert draft.medical is not None
+    medical = replace(
+        draft.medical,
+        visit_number=CANARIES["visit"],
+        department=CANARIES["department"],
+        insurance_number=CANARIES["insurance"],
+    )
+    return replace(
+        draft,
+        payer=payer,
+        business_codes=(CANARIES["code"],),
+        settlement=Settlement(tag=CANARIES["tag"], part=1, of=1),
+        clerk=CANARIES["clerk"],
+        cashier_shift=CANARIES["shift"],
+        details=tuple(replace(line, name=CANARIES["detail"]) for line in draft.details),
+        medical=medical,
+        remark=CANARIES["remark"],
+    )
+
+
+def spellings(secret: bytes) -> Iterator[bytes]:
+    """A value as it might slip out: raw, hex, base64 at each offset, and its plain hashes."""
+    sm3 = hashes.Hash(hashes.SM3())
+    sm3.update(secret)
+    for value in (secret, hashlib.sha256(secret).digest(), sm3.finalize()):
+        yield value
+        yield value.hex().encode()
+        yield value.hex().upper().encode()
+        for before in range(3):
+            cut = base64.b64encode(b"\0" * before + value)[4 if before else 0 : -4]
+            yield cut
+            yield cut.replace(b"+", b"-").replace(b"/", b"_")
+
+
+def test_no_file_of_anyone_shows_a_private_value_or_key(city: City) -> None:
+    with city.office() as office, city.archive() as archive:
+        draft = canary(city)
+        blue = office.issue([draft])[0]
+        assert blue.accepted, blue
+        key = office.bill_key(CODE, blue.number)
+        body, secret = office.vault.get(CODE, blue.number)
+        same = replace(draft, total_rounding=draft.total_rounding)
+        office.deliver(city.box, limit=0)
+        replaced = office.replace([Replacement(CODE, blue.number, "wrong_data", same)])[0]
+        assert replaced.accepted, replaced
+        office.deliver(city.box)
+        posted = city.folder / "posted"
+        posted.mkdir()
+        for path in letters(city):
+            (posted / path.name).write_bytes(path.read_bytes())
+        assert city.round(archive).archived == 3
+        receipt = city.folder / "receipt.json"
+        receipt.write_bytes(city.node.receipt(replaced.entry or 0))
+        hidden = [value.encode() for value in CANARIES.values()]
+        hidden += [secret, key.seed, key.salt, VAULT_KEY, ARCHIVE_KEY]
+        hidden += [derive_holder_key(VAULT_KEY), body]
+        needles = sorted({form for value in hidden for form in spellings(value)})
+        seen = search(city.folder, needles)
+        assert len(seen) > 15, "vault, archive, node, feed, box, mail: all were looked at"
+        assert {path: found for path, found in seen.items() if found} == {}
+        assert search_one(body, [CANARIES["name"].encode()]), "the search finds what is there"
+
+
+def search(folder: Path, needles: list[bytes]) -> dict[str, list[bytes]]:
+    """Every file with what was found in it, databases with their write-ahead logs."""
+    return {
+        str(path.relative_to(folder)): search_one(path.read_bytes(), needles)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def search_one(data: bytes, needles: list[bytes]) -> list[bytes]:
+    return [needle for needle in needles if needle in data]
