@@ -56,9 +56,10 @@ class Clock:
     def start(self, last_at: int, folder: Path, *, keeper_at: int | None = None) -> None:
         """Believe the clock, or raise `ClockDoubt`.
 
-        `last_at` is the time of the last block or co-signing, `keeper_at` what the clock of a
-        keeper that can be reached says now, None where none can; both Unix seconds.
+        `last_at` is the time of the last block, `keeper_at` what the clock of a keeper that can be
+        reached says now, None where none can; both Unix seconds.
         """
+        last_at = max(last_at, self._signed_at)
         self._started = (self._now(), self._monotonic())
         now = int(self._now())
         if take_confirmation(folder, now):

@@ -1,8 +1,8 @@
 """The embedded engine: many submitters, one writer, group commit.
 
 Submitters parse in their own threads, then queue; the writer takes what waits, organisations in
-turn, verifies the signatures with a second thread's help, and makes one block of it: one state root
-and one fsync for all. A full queue says
+turn, and makes one block of it: one state root and one fsync for all. While it executes a block, a
+child process verifies the signatures of the next, where they are many. A full queue says
 `Busy`. The WAL is moved into the file by a thread of its own, off the way of the blocks.
 See docs/architecture.md.
 
@@ -15,11 +15,13 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import NamedTuple, Self
 
 from tallystick.engines.clock import Clock
+from tallystick.engines.verifying import CLEAR, UNCLEAR, Signed, VerifierProcess
 from tallystick.ledger.engine import Committed, Stopped
 from tallystick.ledger.ledger import Ledger, Seen
 from tallystick.ledger.receipts import read_segment
@@ -32,8 +34,9 @@ QUEUED_BYTES_MAX = 64 * 1024 * 1024
 BUSY_RETRY_SECONDS = 0.5
 WORK_MAX = 4_000
 """Units of work in a block: 1 an item, more where an action says so; a tenth of a second."""
-VERIFIED_BESIDE_MIN = 8
-"""From so many signatures on a second thread pays."""
+STARTED_MIN, HANDED_MIN = 64, 16
+"""Transactions taken at once from which on a child process is started, and then handed the list.
+Batches never are so many: a thousand bills have one signature."""
 ORG_SHARE = 2
 """Of a block's work one organisation gets at most 1/ORG_SHARE while others wait."""
 CLOSE_SECONDS_MAX = 600
@@ -84,7 +87,8 @@ class EmbeddedEngine:
         self._failure: BaseException | None = None
         self._wal_moved = threading.Event()
         self._wal_thread: threading.Thread | None = None
-        self._beside = ThreadPoolExecutor(1, "tallystick-verifier")
+        self._child: VerifierProcess | None = None
+        self._asked = False
         self._writer = threading.Thread(target=self._run, name="tallystick-writer", daemon=True)
         self._writer.start()
 
@@ -112,7 +116,8 @@ class EmbeddedEngine:
             self._closing = True
             self._changed.notify()
         self._writer.join(CLOSE_SECONDS_MAX)
-        self._beside.shutdown()
+        if self._child is not None and not self._writer.is_alive():
+            self._child.close()
         if self._wal_thread is not None:
             self._wal_thread.join(CLOSE_SECONDS_MAX)
 
@@ -136,10 +141,17 @@ class EmbeddedEngine:
     def _run(self) -> None:
         """The writer: takes, executes, commits, answers, until closed or broken."""
         taken: list[_Waiting] = []
+        next_taken: list[_Waiting] = []
         try:
-            while taken := self._take():
-                self._make_block(self._authentic(taken))
-                self._mind_the_wal()
+            while True:
+                next_taken = self._take(wait=not taken)
+                self._begin_verifying(next_taken)
+                if taken:
+                    self._make_block(taken)
+                    self._mind_the_wal()
+                elif not next_taken:
+                    return
+                taken = self._finish_verifying(next_taken)
         except BaseException as error:  # whatever it was, who waits must hear of it
             _log.critical("the engine stops: %s", error)
             with self._changed:
@@ -147,14 +159,17 @@ class EmbeddedEngine:
                 left = [waiting for queue in self._queues.values() for waiting in queue]
                 self._queues.clear()
                 self._queued = self._queued_bytes = 0
-            for waiting in [*taken, *left]:
+            for waiting in [*taken, *next_taken, *left]:
                 if not waiting.future.done():
                     waiting.future.set_exception(Stopped(f"the engine stopped: {error}"))
 
-    def _take(self) -> list[_Waiting]:
-        """What the next block tries: organisations in turn, within the work of a block."""
+    def _take(self, *, wait: bool) -> list[_Waiting]:
+        """What the next block tries: organisations in turn, within the work of a block.
+
+        Nothing when nothing waits and we need not wait, or are closing.
+        """
         with self._changed:
-            while not self._queued and not self._closing:
+            while wait and not self._queued and not self._closing:
                 self._changed.wait()
             taken: list[_Waiting] = []
             work, shares = 0, dict[str, int]()
@@ -181,19 +196,24 @@ class EmbeddedEngine:
             self._queued_bytes -= sum(len(waiting.transaction.data) for waiting in taken)
             return taken
 
-    def _authentic(self, taken: list[_Waiting]) -> list[_Waiting]:
-        """Those whose signature is true; the others are answered.
+    def _begin_verifying(self, taken: list[_Waiting]) -> None:
+        """Hand a long list to the child, which is started when the first one comes."""
+        self._asked = len(taken) >= (HANDED_MIN if self._child else STARTED_MIN)
+        if not self._asked:
+            return
+        if self._child is None or not self._child.alive:
+            self._child = VerifierProcess()
+        transactions = [waiting.transaction for waiting in taken]
+        self._child.begin([Signed(*each.signed()) for each in transactions])
 
-        Half of a long list is verified beside: the library does its work without the interpreter's
-        lock. Submitters do not verify, since they would wait for that lock after each signature.
-        """
-        if len(taken) < VERIFIED_BESIDE_MIN:
-            _refuse_false(taken)
-        else:
-            middle = len(taken) // 2
-            beside = self._beside.submit(_refuse_false, taken[middle:])
-            _refuse_false(taken[:middle])
-            beside.result()
+    def _finish_verifying(self, taken: list[_Waiting]) -> list[_Waiting]:
+        """Those whose signature is true; the others are answered."""
+        verdicts = b""
+        if self._asked and self._child is not None:
+            verdicts = self._child.finish()
+        for waiting, verdict in zip_longest(taken, verdicts, fillvalue=UNCLEAR):
+            if verdict != CLEAR and isinstance(waiting, _Waiting):
+                _refuse_if_false(waiting)
         return [waiting for waiting in taken if not waiting.future.done()]
 
     def _make_block(self, taken: list[_Waiting]) -> None:
@@ -270,9 +290,8 @@ class EmbeddedEngine:
         self._wal_moved.set()
 
 
-def _refuse_false(taken: list[_Waiting]) -> None:
-    for waiting in taken:
-        try:
-            waiting.transaction.verify()
-        except VerificationFailed as error:
-            waiting.future.set_exception(error)
+def _refuse_if_false(waiting: _Waiting) -> None:
+    try:
+        waiting.transaction.verify()
+    except VerificationFailed as error:
+        waiting.future.set_exception(error)

@@ -18,10 +18,12 @@ from tallystick.engines.clock import Clock
 from tallystick.engines.publisher import COSIGNED
 from tallystick.ledger.feed import FeedBlock, FeedReader, write_file
 from tallystick.ledger.ledger import Ledger
+from tallystick.ledger.replay import Difference, execute_again
 from tallystick.ledger.rules import Rules
-from tallystick.ledger.store import WAL_BYTES_SOFT_MAX
+from tallystick.ledger.start import check_recent
+from tallystick.ledger.store import FILE, WAL_BYTES_SOFT_MAX
 from tallystick.protocol import tiles
-from tallystick.protocol.canonical import encode
+from tallystick.protocol.canonical import decode, encode
 from tallystick.protocol.checkpoint import (
     Checkpoint,
     cosign,
@@ -32,16 +34,16 @@ from tallystick.protocol.checkpoint import (
     verify_cosignature,
     verify_note_signature,
 )
-from tallystick.protocol.entry import ACCEPTED
-from tallystick.protocol.errors import Malformed, Rejected, VerificationFailed
+from tallystick.protocol.errors import Damaged, Malformed, VerificationFailed
 from tallystick.protocol.genesis import read_genesis
 from tallystick.protocol.keys import Signer
-from tallystick.protocol.values import format_instant
+from tallystick.protocol.values import Count, format_instant
 
 BLOCK_AHEAD_SECONDS_MAX = 60
 """How far a block may be ahead of the keeper's clock, and behind its last co-signing."""
 CONFIRMED_SECONDS_MAX = 60
 """How old the operator's word that this is the newest checkpoint may be."""
+SIGNED_FILE = "signed.json"
 IDLE_SECONDS = 60
 """How often an unchanged checkpoint is co-signed anew."""
 
@@ -84,14 +86,19 @@ class Keeper:
     ) -> Self:
         """Open the keeper of a folder, or begin one: `network` is the id that it must be of."""
         feed = FeedReader(source)
-        if (folder / "ledger.db").exists():
+        if (folder / FILE).exists():
             ledger = Ledger.open(folder, rules)
         else:
             genesis = feed.genesis()
             if network is not None and read_genesis(genesis)[1] != network:
                 raise VerificationFailed("the source's founding file is of another network")
             ledger = Ledger.found(folder, genesis, rules)
-        return cls(folder, feed, signer, ledger, clock or Clock())
+        try:
+            check_recent(ledger)
+            return cls(folder, feed, signer, ledger, clock or Clock())
+        except BaseException:
+            ledger.close()
+            raise
 
     def close(self) -> None:
         """Let go of the files."""
@@ -129,25 +136,9 @@ class Keeper:
                 "time", block, block.at, f"{format_instant(now)} is the keeper's clock"
             )
         try:
-            transactions = [ledger.check(data) for data in block.transactions]  # 2
-        except (Malformed, VerificationFailed) as error:
-            raise self._contradiction("transaction", block, None, str(error)) from error
-        for admission in ledger.admit(block.at, transactions):  # 3
-            if admission is not None:
-                why = str(admission) if isinstance(admission, Rejected) else "it was there before"
-                raise self._contradiction("admission", block, None, why)
-        executed = ledger.execute(block.at, transactions)
-        for told, found in zip(block.refused, executed.outcomes, strict=True):  # 4
-            refused = {str(n): each for n, each in enumerate(found) if each != ACCEPTED}
-            if told != refused:
-                raise self._contradiction("outcome", block, told, refused)
-        if executed.leaf.state != block.state:  # 5
-            raise self._contradiction("state", block, block.state.hex(), executed.leaf.state.hex())
-        committed = ledger.commit()
-        if (committed.size, committed.root) != (block.size, block.root):  # 6
-            raise self._contradiction(
-                "log", block, [block.size, block.root.hex()], [committed.size, committed.root.hex()]
-            )
+            execute_again(ledger, block)  # 2 to 6
+        except Difference as found:
+            raise self._contradiction(found.what, block, found.told, found.found) from found
 
     def _cosign(self) -> None:
         """Co-sign the source's newest checkpoint, if it is of a log that we have executed."""
@@ -175,18 +166,27 @@ class Keeper:
         at = max(now, signed_at)
         text = format_checkpoint(checkpoint)
         line = cosign(text, self._name, self._signer, at)
-        write_file(self._folder / "signed.json", encode([checkpoint.size, at]))
+        write_file(self._folder / SIGNED_FILE, encode([checkpoint.size, at]))
         self._signed = (checkpoint.size, at)
         write_file(self._own, format_note(text, [line]).encode())
 
     def _last_signed(self) -> tuple[int, int]:
-        """Written before each co-signature is shown: after a crash it is too new, never too old."""
+        """Written before each co-signature is shown: after a crash it is too new, never too old.
+
+        What was shown counts as well: a folder that came out of a backup has no such file.
+        """
+        path, size, at = self._folder / SIGNED_FILE, 0, 0
+        if path.exists():
+            try:
+                size, at = decode(path.read_bytes(), tuple[Count, Count])
+            except Malformed as error:
+                raise Damaged(f"{path} is not what was written: {error}") from error
         try:
-            from_file = (self._folder / "signed.json").read_bytes()
-        except FileNotFoundError:
-            return 0, 0
-        size, at = from_file.strip(b"[]").split(b",")
-        return int(size), int(at)
+            note = parse_note(self._own.read_bytes())
+            shown_at = verify_cosignature(note, self._name, self._signer.public_key)
+            return max(size, parse_checkpoint(note.text).size), max(at, shown_at)
+        except (FileNotFoundError, Malformed, VerificationFailed):
+            return size, at  # others write there too
 
     def _contradiction(self, what: str, block: FeedBlock, told: Any, found: Any) -> Contradiction:
         return self._write_evidence(

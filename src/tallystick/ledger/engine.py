@@ -44,9 +44,10 @@ class Engine(Protocol):
         """Check and queue a transaction; from any thread.
 
         Raises `Malformed` or `VerificationFailed` at once, and `Busy` when the queue is full: then
-        nothing was taken. The future gives `Committed` once it is durable, or raises `Rejected`
-        when the transaction may not be ordered, `Stopped` when the engine stopped first. Submitting
-        the same bytes again is safe and gives the old answer.
+        nothing was taken. The future gives `Committed` once it is durable, or raises
+        `VerificationFailed` when the signature is false, `Rejected` when the transaction may not be
+        ordered, `Stopped` when the engine stopped first. Submitting the same bytes again is safe
+        and gives the old answer.
         """
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tallystick.contracts.kit.context import NUMBERS_PER_CODE, Key
 from tallystick.ledger.rules import SEEN_ID, SeenDigest
@@ -27,7 +27,8 @@ R = TypeVar("R", bound=Row)
 GROUPS_CACHED_MAX = 32_768
 """Groups of hashes, at most 1 KiB each; the cache is emptied when full."""
 ROWS_CACHED_MAX = 8_192
-"""Rows of the map, at most 8 KiB each: authorities, types, allotments. Numbers are not cached."""
+"""Rows of the map, at most 8 KiB each: authorities, types, allotments; and that there is none.
+Numbers are not cached."""
 DAY_SECONDS = 86_400
 
 _SEEN_CONTEXT = b"tallystick/seen/v1\n"
@@ -47,8 +48,7 @@ class RowStore(Protocol):
         """A group of a page by `group_key`, see `protocol.page`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """A transaction that was ordered: its idempotency key is taken until `day` has passed."""
 
     day: int
@@ -92,20 +92,17 @@ class VerifiedRows:
         self.root = root
         self._groups: dict[Any, bytes | None] = {}
         self._pages: dict[tuple[int, int], bytes] = {}
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[Key, Row | None] = {}
 
     def get(self, key: Key, kind: type[R]) -> R | None:
         """The row under `key`, typed as `kind`, or None."""
-        if isinstance(key, str):
-            cached = self._rows.get(key)
-            if cached is not None:
-                return cached  # type: ignore[return-value]  # a key has one kind
+        by_text = isinstance(key, str)
+        if by_text and key in self._rows:
+            return self._rows[key]  # type: ignore[return-value]  # a key has one kind
         data = self.row(key)
-        if data is None:
-            return None
-        row: R = decoder(kind).decode(data)
-        if isinstance(key, str):
-            self._remember(key, row)
+        row: R | None = None if data is None else decoder(kind).decode(data)
+        if by_text:
+            self._remember(str(key), row)
         return row
 
     def row(self, key: Key) -> bytes | None:
@@ -146,6 +143,7 @@ class VerifiedRows:
         top = self._page_root(code, at)
         if top is None:
             return None
+
         def read(wanted: int) -> bytes | None:
             if wanted == group:
                 return self._store.page_group(key)
@@ -184,7 +182,7 @@ class VerifiedRows:
         self._pages[code, at] = top
         return top
 
-    def _remember(self, key: str, row: Row) -> None:
+    def _remember(self, key: str, row: Row | None) -> None:
         if len(self._rows) >= ROWS_CACHED_MAX:
             self._rows.clear()
         self._rows[key] = row
@@ -203,7 +201,6 @@ class StagedState:
         self._committed = committed
         self._rows: dict[Key, tuple[Row, bytes]] = {}
         self._undo: list[tuple[Key, tuple[Row, bytes] | None]] = []
-        self._seen: list[Seen] = []
         self.sealed: dict[str, Row] = {}
         self.writes = Writes(root=committed.root)
 
@@ -236,26 +233,36 @@ class StagedState:
         """Take the transaction's idempotency key."""
         header = transaction.header
         seen = Seen(
-            day=transaction.valid_until // DAY_SECONDS,
-            sender=header.sender,
-            key=header.idempotency,
-            tx_id=transaction.tx_id,
-            first=first,
+            transaction.valid_until // DAY_SECONDS,
+            header.sender,
+            header.idempotency,
+            transaction.tx_id,
+            first,
         )
-        self._seen.append(seen)
+        self.writes.seen.append(seen)
+
+    def _seal_seen(self) -> None:
+        """The running digest over all transactions, once a block."""
+        seen = self.writes.seen
+        if not seen:
+            return
         before = self.get(_SEEN_KEY, SeenDigest)
+        digest = before.digest if before else bytes(32)
+        for one in seen:
+            digest = seen_digest(digest, one)
         row = SeenDigest(
             kind=SeenDigest.KIND,
             id=SEEN_ID,
             state="running",
             good=True,
-            version=before.version + 1 if before else 1,
-            digest=seen_digest(before.digest if before else bytes(32), seen),
+            version=(before.version if before else 0) + len(seen),
+            digest=digest,
         )
-        self.set(_SEEN_KEY, row, bytes.fromhex(transaction.tx_id))
+        self.set(_SEEN_KEY, row, bytes.fromhex(seen[-1].tx_id))
 
     def seal(self) -> bytes:
         """Salt and hash what is staged: the state root, and in `writes` all that it takes."""
+        self._seal_seen()
         changes: dict[bytes, bytes | None] = {}
         slots: dict[int, dict[int, bytes]] = {}
         rows = self.writes.rows
@@ -279,7 +286,6 @@ class StagedState:
             self._seal_page(place, changed, changes)
         root, map_groups = statemap.update(self._committed.map_group, changes)
         self.writes.root, self.writes.map_groups = root, map_groups
-        self.writes.seen = self._seen
         return root
 
     def _seal_page(

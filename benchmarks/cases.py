@@ -1,0 +1,309 @@
+"""The cases: each prepares, measures, and gives figures.
+
+Invariant: batches go through the engine as a hospital's do: signature, every rule, proofs, fsync.
+See docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import resource
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import Any, NamedTuple
+
+from benchmarks import load, references
+from benchmarks.figures import Figure, Figures
+from tallystick.apps.bills.acts import seal
+from tallystick.apps.bills.catalogue import TYPES
+from tallystick.apps.bills.generate import make_draft, make_institution
+from tallystick.contracts.bills.records import Bill
+from tallystick.contracts.kit.context import slot_key
+from tallystick.engines.embedded import EmbeddedEngine
+from tallystick.keyring import vault_key_from_seed
+from tallystick.ledger.engine import Committed
+from tallystick.ledger.feed import FeedReader, FeedWriter
+from tallystick.ledger.ledger import GENESIS_FILE, Ledger
+from tallystick.ledger.start import check_recent
+from tallystick.ledger.store import FILE, Store
+from tallystick.node import open_keeper, rules
+from tallystick.protocol.canonical import encode, replace
+from tallystick.protocol.checkpoint import cosign, format_checkpoint, format_note, sign_note
+from tallystick.vault import Vault
+from tallystick.verify import Verdict, Verifier
+
+BATCH = 1_000
+WINDOW = 44
+"""Batches signed, then measured together: four of each hospital."""
+WINDOWS = 5
+UNDER_WAY = 12
+"""Transactions that may wait in the engine: as many as hospitals, and one."""
+RESTARTS = 9
+SMALL = 50_000
+"""Bills of the ledger with which a restart is compared."""
+
+
+class Rates(NamedTuple):
+    """What was measured at one size: medians of the windows."""
+
+    cpu: float
+    wall: float
+    ratio: float
+    """To the reference, window by window."""
+    commit_p99: float
+    """Seconds of the slowest commit of a hundred."""
+
+
+class Ground:
+    """One growing ledger that several cases measure."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.now = int(time.time())
+        self.ledger, self.load = load.found(folder / "ledger", self.now)
+        self.bills = 0
+        self.rates: dict[int, Rates] = {}
+        self.restart_seconds: dict[int, float] = {}
+
+    @contextmanager
+    def engine(self) -> Iterator[EmbeddedEngine]:
+        """The engine over the ledger, closed at the end."""
+        with EmbeddedEngine(self.ledger) as engine:
+            yield engine
+
+    def grow(self, engine: EmbeddedEngine, bills: int) -> tuple[float, float]:
+        """Issue bills in batches: bills per CPU-second and per second, signing left out."""
+        now = int(time.time())
+        signed = [self.load.bills(BATCH, now) for _ in range(bills // BATCH)]
+        waiting: deque[Future[Committed]] = deque()
+        cpu, wall = time.process_time(), time.perf_counter()
+        for data in signed:
+            if len(waiting) >= UNDER_WAY:
+                _accepted(waiting.popleft())
+            waiting.append(engine.submit(data))
+        while waiting:
+            _accepted(waiting.popleft())
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        self.bills += len(signed) * BATCH
+        return len(signed) * BATCH / cpu, len(signed) * BATCH / wall
+
+    def grow_to(self, bills: int, progress: Figures) -> None:
+        """Grow until there are so many bills."""
+        with self.engine() as engine:
+            while self.bills < bills:
+                self.grow(engine, min(WINDOW * BATCH, bills - self.bills))
+                progress.say(f"{self.bills:,} bills")
+
+    def measure(self, mark: int) -> None:
+        """Rates at this size; the reference is taken before and after each window."""
+        windows, commits = [], list[float]()
+        with self.engine() as engine, _timed_commits(self.ledger.store, commits):
+            before = references.decoding(3)
+            for _ in range(WINDOWS):
+                cpu, wall = self.grow(engine, WINDOW * BATCH)
+                after = references.decoding(3)
+                windows.append((cpu, wall, 2 * cpu / (before + after)))
+                before = after
+        cpus, walls, ratios = zip(*windows, strict=True)
+        p99 = sorted(commits)[int(len(commits) * 0.99)]
+        self.rates[mark] = Rates(median(cpus), median(walls), median(ratios), p99)
+
+    def restart(self, mark: int) -> None:
+        """Close, open, ask for one bill."""
+        times = []
+        for _ in range(RESTARTS):
+            self.ledger.close()
+            start = time.perf_counter()
+            self.ledger = Ledger.open(self.folder / "ledger", rules())
+            check_recent(self.ledger)
+            with self.ledger.view() as view:
+                if view.get(slot_key(load.CODE, 1), Bill) is None:
+                    raise RuntimeError("the first bill is gone")
+            times.append(time.perf_counter() - start)
+        self.restart_seconds[mark] = median(times)
+
+
+@contextmanager
+def _timed_commits(store: Store, seconds: list[float]) -> Iterator[None]:
+    """Note how long each commit of the store takes; the store itself is as it is."""
+    commit = store.commit
+
+    def timed(*args: Any, **named: Any) -> None:
+        start = time.perf_counter()
+        commit(*args, **named)
+        seconds.append(time.perf_counter() - start)
+
+    store.commit = timed  # type: ignore[method-assign]  # for the length of the measurement
+    try:
+        yield
+    finally:
+        del store.commit
+
+
+def _accepted(future: Future[Committed]) -> Committed:
+    answer = future.result(120)
+    refused = [each for each in answer.outcomes if each != "accepted"]
+    if refused:
+        raise RuntimeError(f"a bill of the load was refused: {refused[0]}")
+    return answer
+
+
+def batches(ground: Ground, figures: Figures, large: int) -> None:
+    """ledger_batch at the first mark, its rate at the last, restarts, bytes, memory, pauses."""
+    first = min(1_000_000, large)
+    ground.grow_to(min(SMALL, large), figures)
+    ground.restart(0)
+    ground.grow_to(first, figures)
+    ground.measure(first)
+    rates = ground.rates[first]
+    figures.add(
+        Figure("ledger_batch", rates.cpu, "bills/CPU-s", rates.ratio, "R2", 0.2, 0.4),
+        Figure("ledger_batch_wall", rates.wall, "bills/s"),
+        Figure(
+            *("commit_stall_p99", rates.commit_p99 * 1_000, "ms a commit"),
+            minimum=100,
+            lower_is_better=True,
+        ),
+    )
+    if large > first:
+        ground.grow_to(large, figures)
+        ground.measure(large)
+        later = ground.rates[large]
+        same = later.ratio / rates.ratio  # each to its reference: the machine has moods
+        figures.add(
+            Figure("ledger_batch_5m", later.cpu, "bills/CPU-s", same, "ledger_batch", 0.7, 0.9)
+        )
+    ground.restart(large)
+    times = ground.restart_seconds
+    slower = times[large] / times[0]
+    figures.add(
+        Figure(
+            "restart_5m", times[large] * 1_000, "ms", slower, f"at {SMALL:,} bills",
+            minimum=2, lower_is_better=True,
+        ),
+        Figure("bytes_a_bill", (ground.folder / "ledger" / FILE).stat().st_size / ground.bills,
+               "bytes on disk"),
+        Figure("memory_peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MiB"),
+    )  # fmt: skip
+
+
+def singles(ground: Ground, figures: Figures, count: int) -> None:
+    """One bill a transaction, each with its own signature, several submitters, group commit."""
+    now = int(time.time())
+    signed = [ground.load.bills(1, now) for _ in range(count)]
+    verifying = references.verifying()
+    with ground.engine() as engine:
+        start = time.perf_counter()
+        with ThreadPoolExecutor(2) as pool:
+            halves = pool.map(lambda half: _submit_all(engine, half), (signed[::2], signed[1::2]))
+            for answers in halves:
+                for answer in answers:
+                    _accepted(answer)
+        took = time.perf_counter() - start
+    rate = count / took
+    figures.add(Figure("ledger_single", rate, "bills/s", rate / verifying, "R3", 0.5, 0.9))
+
+
+def _submit_all(engine: EmbeddedEngine, signed: list[bytes]) -> list[Future[Committed]]:
+    limit, answers = threading.BoundedSemaphore(2_000), list[Future[Committed]]()
+    for data in signed:
+        limit.acquire()
+        answer = engine.submit(data)
+        answer.add_done_callback(lambda _: limit.release())
+        answers.append(answer)
+    return answers
+
+
+def sealing(folder: Path, figures: Figures, count: int) -> None:
+    """At an issuer: check a body, salt and commit every field and line, encrypt, store."""
+    institution = make_institution("hospital-01", "示范市第一医院")
+    now = int(time.time())
+    drafts = [
+        replace(
+            make_draft(n, institution=institution, issued_at=now), network=bytes(32), number=n + 1
+        )
+        for n in range(count)
+    ]
+    key = vault_key_from_seed(secrets.token_bytes(32))
+    with Vault.open(folder / "vault", key.secret) as vault:
+        start = time.process_time()
+        for at in range(0, count, 500):
+            sealed = [
+                seal(draft, TYPES["outpatient"].rules, 1, secrets.token_bytes(32))
+                for draft in drafts[at : at + 500]
+            ]
+            vault.put_many([one.prepared() for one in sealed])
+        took = time.process_time() - start
+    rate = count / took
+    decoding = references.decoding()
+    figures.add(
+        Figure("seal", rate, "bodies/CPU-s", rate / decoding, "R2", 0.02, 0.04),
+        Figure("body_bytes", sum(len(encode(each)) for each in drafts) / count, "bytes a body"),
+    )
+
+
+def verifying(ground: Ground, figures: Figures, count: int) -> None:
+    """Receipts of bills all over the ledger, each verified whole by a stranger."""
+    ledger, policy = ground.ledger, load.trust(ground.ledger)
+    checkpoint = ledger.checkpoint
+    text = format_checkpoint(checkpoint)
+    note = format_note(
+        text,
+        [
+            sign_note(text, ledger.origin, load.signer("log")),
+            cosign(text, "keeper/finance", load.signer("keeper"), int(time.time())),
+        ],
+    ).encode()
+    random = Random(7)
+    receipts: list[bytes] = []
+    with ledger.view() as view:
+        while len(receipts) < count:
+            index = random.randrange(ledger.head.size)
+            try:
+                receipts.append(encode(view.receipt(index, note)))
+            except LookupError:
+                continue  # a block's leaf has no receipt
+    verifier = Verifier(policy)
+    start = time.process_time()
+    verdicts = [verifier.receipt(data).verdict for data in receipts]
+    took = time.process_time() - start
+    if set(verdicts) != {Verdict.ACCEPTED}:
+        raise RuntimeError(f"a receipt of the load is {set(verdicts)}")
+    rate = count / took
+    figures.add(
+        Figure("verify_receipt", rate, "receipts/CPU-s", rate / references.verifying(), "R3"),
+        Figure("receipt_bytes", sum(map(len, receipts)) / count, "bytes a receipt"),
+    )
+
+
+def keeping(folder: Path, figures: Figures, count: int) -> None:
+    """A keeper follows: authenticates, executes, compares and stores every block again."""
+    ledger, bills = load.found(folder / "source", int(time.time()))
+    with EmbeddedEngine(ledger) as engine:
+        for _ in range(count // BATCH):
+            _accepted(engine.submit(bills.bills(BATCH, int(time.time()))))
+    writer = FeedWriter(folder / "feed", (folder / "source" / GENESIS_FILE).read_bytes())
+    with ledger.store.snapshot() as snapshot:
+        writer.append(snapshot)
+    writer.close()
+    ledger.close()
+    with open_keeper(folder / "keeper", folder / "feed", load.signer("keeper")) as keeper:
+        start = time.process_time()
+        keeper.step()
+        took = time.process_time() - start
+    if FeedReader(folder / "feed").checkpoint() is not None:
+        raise RuntimeError("the feed of the benchmark has no checkpoint to sign")
+    rate = count / took
+    batch = figures.value("ledger_batch")
+    figures.add(
+        Figure(
+            "keeper", rate, "bills/CPU-s", rate / batch if batch else None, "ledger_batch", 0.8, 1
+        )
+    )

@@ -1,0 +1,104 @@
+"""Signatures verified in a process of its own, while the writer executes what was verified before.
+
+Python's interpreter lock lets two threads verify side by side only while no third one computes. So
+the engine hands long lists of single transactions to a child process, which knows nothing but keys,
+messages and signatures, and which ends when its standard input does. See docs/architecture.md.
+
+Invariant: the child only clears; what it does not clear is verified again here, for its reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import struct
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import BinaryIO, NamedTuple
+
+from tallystick.protocol.errors import VerificationFailed
+from tallystick.protocol.keys import verify_signature
+
+CLEAR, UNCLEAR = 0, 1
+ASKED_MAX = 65_536
+"""Signatures in one list: a block's work bounds it far below."""
+
+_COUNT = struct.Struct(">I")
+_ASKED = struct.Struct(">32s64sI")
+
+_log = logging.getLogger("tallystick.engine")
+
+
+class Signed(NamedTuple):
+    """One signature to be verified."""
+
+    key: bytes
+    message: bytes
+    signature: bytes
+
+
+class VerifierProcess:
+    """One child process; one list under way at a time, for one thread."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tallystick.engines.verifying"]
+        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._asked = 0
+
+    def begin(self, signed: Sequence[Signed]) -> None:
+        """Hand over a list; `finish` before the next."""
+        self._asked = len(signed)
+        parts = [_COUNT.pack(len(signed))]
+        for key, message, signature in signed:
+            parts += (_ASKED.pack(key, signature, len(message)), message)
+        try:
+            _pipe(self._child.stdin).write(b"".join(parts))
+            _pipe(self._child.stdin).flush()
+        except OSError as error:
+            _log.error("the verifier process is gone: %s", error)
+
+    def finish(self) -> bytes:
+        """`CLEAR` or `UNCLEAR` for each of the list; all unclear when the child is gone."""
+        answer = _pipe(self._child.stdout).read(self._asked)
+        return answer if len(answer) == self._asked else bytes([UNCLEAR]) * self._asked
+
+    def close(self) -> None:
+        """End the child."""
+        self._child.terminate()
+        self._child.wait()
+        _pipe(self._child.stdout).close()
+        with contextlib.suppress(OSError):  # what it had not read is of no more use
+            _pipe(self._child.stdin).close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still answers."""
+        return self._child.poll() is None
+
+
+def serve(asked: BinaryIO, answers: BinaryIO) -> None:
+    """The child: lists in, verdicts out, until the input ends."""
+    while len(count := asked.read(_COUNT.size)) == _COUNT.size:
+        verdicts = bytearray()
+        for _ in range(min(*_COUNT.unpack(count), ASKED_MAX)):
+            key, signature, length = _ASKED.unpack(asked.read(_ASKED.size))
+            message = asked.read(length)
+            try:
+                verify_signature(key, message, signature)
+            except VerificationFailed:
+                verdicts.append(UNCLEAR)
+            else:
+                verdicts.append(CLEAR)
+        answers.write(verdicts)
+        answers.flush()
+
+
+def _pipe(pipe: object) -> BinaryIO:
+    if pipe is None:
+        raise RuntimeError("the process was started without pipes")
+    return pipe  # type: ignore[return-value]  # both were asked for
+
+
+if __name__ == "__main__":
+    serve(sys.stdin.buffer, sys.stdout.buffer)
