@@ -24,10 +24,11 @@ from tallystick.engines.clock import Clock
 from tallystick.engines.embedded import EmbeddedEngine, EngineFigures
 from tallystick.engines.keeper import Keeper
 from tallystick.engines.publisher import KeeperKey, Publisher
-from tallystick.ledger.engine import Committed
+from tallystick.ledger.engine import Committed, Stopped
 from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.receipts import state_document
 from tallystick.ledger.rules import Rules, make_rules
+from tallystick.ledger.start import check_recent
 from tallystick.ledger.view import View
 from tallystick.protocol.canonical import encode
 from tallystick.protocol.errors import Busy, TallystickError
@@ -66,7 +67,12 @@ class Node:
         keepers = [KeeperKey(each.name, each.key) for each in ledger.genesis.keepers]
         (self.folder / BOX).mkdir(exist_ok=True)
         self.publisher = Publisher(ledger, log_signer, self.folder / FEED, keepers, clock)
-        self.engine = EmbeddedEngine(ledger, clock=clock, on_commit=self.publisher.wake)
+        try:
+            self.engine = EmbeddedEngine(ledger, clock=clock, on_commit=self.publisher.wake)
+        except BaseException:
+            self.publisher.close()
+            raise
+        self.publisher.start()
         self._closing = threading.Event()
         self._box = threading.Thread(target=self._mind_the_box, name="tallystick-box", daemon=True)
         self._box.start()
@@ -81,7 +87,13 @@ class Node:
     @classmethod
     def open(cls, folder: Path, log_signer: Signer, *, clock: Clock | None = None) -> Self:
         """Open the node of `folder`; `FileNotFoundError` when there is none."""
-        return cls(Ledger.open(folder, rules()), log_signer, clock or Clock())
+        ledger = Ledger.open(folder, rules())
+        try:
+            check_recent(ledger)
+            return cls(ledger, log_signer, clock or Clock())
+        except BaseException:
+            ledger.close()
+            raise
 
     def close(self) -> None:
         """Finish what is queued, publish it, let go of the files."""
@@ -181,9 +193,9 @@ class Node:
         for path in sorted((self.folder / BOX).glob("*.tx")):
             try:
                 self.submit(path.read_bytes()).result(ANSWER_SECONDS_MAX)
-            except Busy:
-                break
-            except (TallystickError, TimeoutError) as error:
+            except (Busy, Stopped, TimeoutError):
+                break  # the file waits: the same bytes may be submitted again
+            except TallystickError as error:
                 _log.error("%s is not taken: %s", path.name, error)
                 path.rename(path.with_suffix(".refused"))
                 continue

@@ -172,7 +172,7 @@ class EmbeddedEngine:
             while wait and not self._queued and not self._closing:
                 self._changed.wait()
             taken: list[_Waiting] = []
-            work, shares = 0, dict[str, int]()
+            work, shares, served = 0, dict[str, int](), set[str]()
             while self._queues and work < WORK_MAX:
                 sender, queue = next(iter(self._queues.items()))
                 waiting = queue[0]
@@ -181,7 +181,8 @@ class EmbeddedEngine:
                 if taken and work + waiting.work > WORK_MAX:
                     break
                 if sender in shares and not alone and share > WORK_MAX // ORG_SHARE:
-                    if all(name in shares for name in self._queues):
+                    served.add(sender)
+                    if served.issuperset(self._queues):
                         break
                     self._queues.move_to_end(sender)
                     continue

@@ -79,8 +79,12 @@ class Publisher:
         self._published: tuple[int, int] = (-1, 0)
         self.failure: BaseException | None = None
         self._restore()
-        with ledger.store.snapshot() as snapshot:
-            self._writer.append(snapshot)  # or `Damaged`: more was published than there is
+        try:
+            with ledger.store.snapshot() as snapshot:
+                self._writer.append(snapshot)  # or `Damaged`: more was published than there is
+        except BaseException:
+            self._writer.close()
+            raise
         self._thread = threading.Thread(target=self._run, name="tallystick-publisher", daemon=True)
 
     def start(self) -> None:

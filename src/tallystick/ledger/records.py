@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tallystick.protocol.canonical import Record, decode, encode
-from tallystick.protocol.entry import ACCEPTED
+from tallystick.protocol.entry import ACCEPTED, Outcome
+from tallystick.protocol.errors import Malformed
 from tallystick.protocol.values import Count, Digest
 
 
@@ -56,8 +57,11 @@ def pack_outcomes(outcomes: Sequence[str]) -> bytes:
 
 
 def unpack_outcomes(refused: bytes, count: int) -> list[str]:
-    """The inverse of `pack_outcomes`, for a transaction of `count` items."""
+    """The inverse of `pack_outcomes`, for a transaction of `count` items; or `Malformed`."""
     outcomes = [ACCEPTED] * count
-    for n, reason in decode(refused, dict[str, str]).items():
+    for n, reason in decode(refused, dict[str, Outcome]).items():
+        known = n.isascii() and n.isdigit() and len(n) <= len(str(count))
+        if not (known and str(int(n)) == n and int(n) < count):
+            raise Malformed(f"outcomes name item {n[:20]!r} of {count}")
         outcomes[int(n)] = reason
     return outcomes

@@ -262,7 +262,9 @@ class Store(Connection):
                 _let_go(reader.db)
             self._readers.clear()
         _let_go(self.db)
-        os.close(self._lock)
+        if self._lock >= 0:  # closing twice must not close what has the number since
+            os.close(self._lock)
+            self._lock = -1
 
     def commit(
         self,

@@ -1,0 +1,169 @@
+"""Does the log follow from what is stored? The last blocks at each start, all of them for a doctor.
+
+A block's leaves are made again out of its transactions, their outcomes and its record, and put
+behind the log as it was before: that must give the stored tiles and the recorded roots. `Damaged`
+names the file and the first difference. See docs/spec/storage.md.
+
+Invariant: what a start looks at is bounded by numbers of blocks and leaves, whatever the size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tallystick.ledger.ledger import Ledger
+from tallystick.ledger.receipts import SignedParts, read_segment
+from tallystick.ledger.records import BlockRecord, Segment
+from tallystick.ledger.store import Connection
+from tallystick.protocol import merkle
+from tallystick.protocol.canonical import encode
+from tallystick.protocol.entry import BlockLeaf, entry_leaf_hashes
+from tallystick.protocol.errors import Damaged
+from tallystick.protocol.tiles import Edge, TileWrite
+from tallystick.protocol.transaction import signing_bytes, transaction_id
+from tallystick.protocol.values import format_instant, parse_instant
+
+BLOCKS_MAX = 64
+"""A crash tears at most what was written last; the rest is checked when it is read."""
+LEAVES_MAX = 100_000
+"""Some seconds at most; the newest block is looked at in any case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a start looked at."""
+
+    blocks: int
+    leaves: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedBlock:
+    """A block whose leaves are those of the log."""
+
+    record: BlockRecord
+    transactions: Sequence[tuple[Segment, SignedParts, str]]
+    """As kept, as read, and its id."""
+
+
+def check_recent(ledger: Ledger) -> Checked:
+    """Look at the last blocks, as many as the bounds allow; raises `Damaged`."""
+    with ledger.store.snapshot() as snapshot:
+        return check_recent_of(snapshot, parse_instant(ledger.genesis.founded_at))
+
+
+def check_recent_of(store: Connection, founded_at: int) -> Checked:
+    """The same for whoever only reads."""
+    head = store.head()
+    first, leaves = head.block + 1, 0
+    while first > 1 and head.block - first + 1 < BLOCKS_MAX:
+        record = record_of(store, first - 1)
+        size = record.size - record.first
+        if leaves and leaves + size > LEAVES_MAX:
+            break
+        first, leaves = first - 1, leaves + size
+    blocks = sum(1 for _ in checked_blocks(store, founded_at, first))
+    return Checked(blocks, leaves)
+
+
+def checked_blocks(store: Connection, founded_at: int, first: int) -> Iterator[CheckedBlock]:
+    """The blocks from `first` to the head, each once its leaves are what the log commits to."""
+    head = store.head()
+    before = _founding(head.network, founded_at) if first == 1 else record_of(store, first - 1)
+    edge = Edge.restore(before.size, store)
+    if edge.root() != before.root:
+        raise Damaged(f"{store.path}: the tiles do not give the root of block {before.block}")
+    for number in range(first, head.block + 1):
+        record = record_of(store, number)
+        _check_place(store, before, record)
+        block = CheckedBlock(record, _transactions(store, record))
+        leaves = _leaf_hashes(store, head.network, block)
+        for tile in edge.extend(leaves):
+            _check_tile(store, tile, record)
+        if edge.root() != record.root:
+            raise Damaged(f"{store.path}: the recorded root of block {number} is not its log's")
+        before = record
+        yield block
+    left = (before.size, before.root, before.state, before.at)
+    if head.block and left != (head.size, head.root, head.state, head.at):
+        raise Damaged(f"{store.path}: the head is not what block {head.block} left")
+
+
+def record_of(store: Connection, number: int) -> BlockRecord:
+    """A block's record, which must be there."""
+    record = store.block(number)
+    if record is None:
+        raise Damaged(f"{store.path} lacks the record of block {number}")
+    return record
+
+
+def _founding(network: bytes, at: int) -> BlockRecord:
+    """The founding as if it were a block: it left an empty log."""
+    return BlockRecord(block=0, at=at, first=0, size=0, root=merkle.EMPTY_ROOT, state=network)
+
+
+def _check_place(store: Connection, before: BlockRecord, record: BlockRecord) -> None:
+    where = f"{store.path}: the record of block {before.block + 1}"
+    if record.block != before.block + 1:
+        raise Damaged(f"{where} calls itself {record.block}")
+    if record.first != before.size:
+        raise Damaged(f"{where} begins at {record.first}, not at {before.size}")
+    if record.size < record.first + 2:
+        raise Damaged(f"{where} ends at {record.size}: a block has an entry and a leaf")
+    if record.at < before.at:
+        raise Damaged(f"{where} is of {record.at}, before {before.at}: time went back")
+
+
+def _transactions(
+    store: Connection, record: BlockRecord
+) -> Sequence[tuple[Segment, SignedParts, str]]:
+    found = []
+    for segment in store.segments(record.first, record.size):
+        parts = read_segment(segment, store.path)[0]
+        found.append((segment, parts, transaction_id(signing_bytes(parts.header))))
+    return found
+
+
+def _leaf_hashes(store: Connection, network: bytes, block: CheckedBlock) -> list[bytes]:
+    """Of every entry of a block and, last, of its block leaf."""
+    record = block.record
+    at, leaves = format_instant(record.at), list[bytes]()
+    for segment, _, tx_id in block.transactions:
+        if (segment.first, segment.block) != (record.first + len(leaves), record.block):
+            raise Damaged(
+                f"{store.path}: a transaction of block {segment.block} begins at entry "
+                f"{segment.first}, where entry {record.first + len(leaves)} of block "
+                f"{record.block} is wanted"
+            )
+        _, hashes, outcomes = read_segment(segment, store.path)
+        leaves += entry_leaf_hashes(record.block, at, tx_id, hashes, outcomes)
+    leaf = BlockLeaf(
+        kind="block",
+        network=network,
+        block=record.block,
+        at=at,
+        first=record.first,
+        state=record.state,
+    )
+    leaves.append(merkle.leaf_hash(encode(leaf)))
+    if record.first + len(leaves) != record.size:
+        raise Damaged(
+            f"{store.path}: block {record.block} has {len(leaves)} leaves, "
+            f"its record says {record.size - record.first}"
+        )
+    return leaves
+
+
+def _check_tile(store: Connection, made: TileWrite, record: BlockRecord) -> None:
+    """A stored tile begins with what was made again; the first hash that differs is named."""
+    stored = store.read(made.level, made.index, len(made.data) // merkle.HASH_BYTES)
+    if stored.startswith(made.data):
+        return
+    at = next(at for at, byte in enumerate(made.data) if stored[at] != byte) // merkle.HASH_BYTES
+    name = f"{store.path}: tile {made.level}/{made.index}, hash {at}"
+    if made.level:
+        raise Damaged(f"{name} is not the root of the tile below it (block {record.block})")
+    entry = made.index * 256 + at
+    what = "the block leaf" if entry == record.size - 1 else "the transaction and outcome"
+    raise Damaged(f"{name} is not what {what} of entry {entry} (block {record.block}) gives")
