@@ -13,7 +13,7 @@ help:
 	@echo 'make setup    the tools and libraries, into .venv'
 	@echo 'make demo     a walk through the ledger (options: ARGS="...")'
 	@echo 'make test     all tests (options: ARGS="-k name")'
-	@echo 'make check    format, lint, types, imports'
+	@echo 'make check    format, lint, types, imports, docs'
 	@echo 'make format   put the code in its one format'
 	@echo 'make bench    how fast it is on this machine (options: ARGS="...")'
 	@echo 'make soak     hours of faults and load (options: ARGS="...")'
@@ -45,6 +45,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/test_docs.py
 
 format: setup
 	$(BIN)/ruff format .
