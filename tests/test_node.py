@@ -15,6 +15,7 @@ from world import World, genesis_file, signer
 from tallystick import node as module
 from tallystick.contracts.bills.records import Bill
 from tallystick.contracts.kit.context import slot_key
+from tallystick.contracts.members.actions.keepers import AddKeeper
 from tallystick.engines.clock import Clock, ClockDoubt, confirm
 from tallystick.ledger.engine import Stopped
 from tallystick.ledger.store import Locked
@@ -69,7 +70,7 @@ def test_an_act_is_answered_and_its_receipt_is_good_once_a_keeper_signed(
         with open_keeper(
             tmp_path / "keeper", world.folder / "feed", signer("keeper"), clock=world.clock()
         ) as keeper:
-            until(lambda: keeper.step() or keeper.signed[0] == done.first + 3)
+            until(lambda: keeper.step() * 0 or keeper.signed[0] == done.first + 3)
         until(lambda: node.publisher.note_for(done.first)[1])
         receipt = node.receipt(done.first + 1, row=slot_key(CODE, 2))
         verified = verify_receipt(receipt, world.policy(), status=True, now=world.at)
@@ -78,6 +79,27 @@ def test_an_act_is_answered_and_its_receipt_is_good_once_a_keeper_signed(
         assert verify_state(proof, world.policy(), now=world.at).verdict is Verdict.ABSENT
         with node.view() as view:
             assert view.get(slot_key(CODE, 2), Bill) is not None
+    audit(world)
+
+
+def test_a_keeper_that_joins_later_signs_from_then_on(world: World, tmp_path: Path) -> None:
+    with (
+        running(world) as node,
+        open_keeper(
+            tmp_path / "late", world.folder / "feed", signer("late"), clock=world.clock()
+        ) as keeper,
+    ):
+        until(keeper.step)
+        assert (keeper.name, keeper.signed[0]) == (None, 0)
+        joins = AddKeeper(
+            nonce=bytes(16), name="k/late", org="hospital", key=signer("late").public_key
+        )
+        done = node.act(signer("finance/key"), "finance", "members.add_keeper/1", [joins])
+        assert done.outcomes == ["accepted"]
+        until(lambda: keeper.step() * 0 or keeper.signed[0] == done.first + 2)
+        assert keeper.name == "k/late"
+        note, count = until(lambda: (found := node.publisher.note_for(done.first))[1] and found)
+        assert (count, b"k/late" in note) == (1, True)
     audit(world)
 
 

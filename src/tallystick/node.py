@@ -20,6 +20,7 @@ from typing import Self
 
 from tallystick.contracts import bills, members
 from tallystick.contracts.kit.context import Domain, Key
+from tallystick.contracts.members import views as member_views
 from tallystick.engines.clock import Clock
 from tallystick.engines.embedded import EmbeddedEngine, EngineFigures
 from tallystick.engines.keeper import Keeper
@@ -64,9 +65,10 @@ class Node:
         self.folder = ledger.folder
         if log_signer.public_key not in ledger.genesis.log_keys:
             raise ValueError("this is not a log key of the network")
-        keepers = [KeeperKey(each.name, each.key) for each in ledger.genesis.keepers]
         (self.folder / BOX).mkdir(exist_ok=True)
-        self.publisher = Publisher(ledger, log_signer, self.folder / FEED, keepers, clock)
+        self.publisher = Publisher(
+            ledger, log_signer, self.folder / FEED, lambda: live_keepers(ledger), clock
+        )
         try:
             self.engine = EmbeddedEngine(ledger, clock=clock, on_commit=self.publisher.wake)
         except BaseException:
@@ -204,6 +206,12 @@ class Node:
         return taken
 
 
+def live_keepers(ledger: Ledger) -> list[KeeperKey]:
+    """Whose co-signatures count now, as the members' rows say."""
+    with ledger.view() as view:
+        return [KeeperKey(row.id, row.key) for row in member_views.keepers(view) if row.good]
+
+
 def open_keeper(
     folder: Path,
     source: Path,
@@ -213,4 +221,6 @@ def open_keeper(
     clock: Clock | None = None,
 ) -> Keeper:
     """The keeper of a folder, under the rules of this build."""
-    return Keeper.open(folder, source, signer, rules(), network=network, clock=clock)
+    return Keeper.open(
+        folder, source, signer, rules(), find_keepers=live_keepers, network=network, clock=clock
+    )

@@ -120,3 +120,17 @@ def test_the_machines_own_clock_is_the_default(tmp_path: Path) -> None:
     now = clock.now()
     clock.start(now, tmp_path)
     assert abs(clock.at(0) - now) <= 5
+
+
+def test_nobody_says_that_there_is_nothing_newer_while_a_block_is_being_made(
+    tmp_path: Path,
+) -> None:
+    hands = Hands()
+    clock = hands.clock()
+    clock.start(NOON, tmp_path)
+    at = clock.at(NOON)
+    hands.run(90)  # a disk that takes its time: longer than the slack of a proof
+    assert clock.sign_at() == at
+    clock.made()
+    assert clock.sign_at() == NOON + 90
+    assert clock.at(at) == NOON + 90

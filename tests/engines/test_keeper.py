@@ -17,8 +17,9 @@ import pytest
 from world import KEEPER, World, signer
 
 from tallystick.engines.keeper import Contradiction, Keeper
-from tallystick.engines.publisher import COSIGNED
+from tallystick.engines.publisher import COSIGNED, KeeperKey
 from tallystick.ledger.feed import FeedBlock, FeedReader, FeedWriter, pack_frame, write_file
+from tallystick.ledger.ledger import Ledger
 from tallystick.protocol.canonical import decode
 from tallystick.protocol.checkpoint import (
     Checkpoint,
@@ -32,7 +33,7 @@ from tallystick.protocol.checkpoint import (
 )
 from tallystick.protocol.errors import Damaged, Malformed, VerificationFailed
 
-OWN = sha256(KEEPER.encode()).hexdigest()[:16]
+OWN = sha256(signer("keeper").public_key).hexdigest()[:16]
 
 
 class Scene:
@@ -74,6 +75,7 @@ class Scene:
         told: dict[str, Any] = {
             "clock": self.world.clock(),
             "network": self.world.ledger.network,
+            "find_keepers": founding_keepers,
         } | options
         with Keeper.open(
             self.folder, self.feed, signer("keeper"), self.world.rules, **told
@@ -88,6 +90,10 @@ class Scene:
         note = parse_note(path.read_bytes())
         at = verify_cosignature(note, KEEPER, signer("keeper").public_key)
         return parse_checkpoint(note.text).size, at
+
+
+def founding_keepers(ledger: Ledger) -> list[KeeperKey]:
+    return [KeeperKey(each.name, each.key) for each in ledger.genesis.keepers]
 
 
 @pytest.fixture
@@ -296,14 +302,28 @@ def test_what_is_not_the_operators_word_is_not_co_signed(scene: Scene) -> None:
 def test_it_keeps_only_the_network_it_was_asked_to_and_only_with_its_own_key(scene: Scene) -> None:
     with pytest.raises(VerificationFailed, match="of another network"):
         Keeper.open(
-            scene.folder, scene.feed, signer("keeper"), scene.world.rules, network=bytes(32)
+            scene.folder,
+            scene.feed,
+            signer("keeper"),
+            scene.world.rules,
+            find_keepers=founding_keepers,
+            network=bytes(32),
         )
     assert not scene.folder.exists()
-    for _ in range(2):  # nor is the folder left locked
-        with pytest.raises(VerificationFailed, match="not that of a keeper"):
-            Keeper.open(scene.folder, scene.feed, signer("stranger"), scene.world.rules)
+    with Keeper.open(
+        scene.folder,
+        scene.feed,
+        signer("stranger"),
+        scene.world.rules,
+        find_keepers=founding_keepers,
+        clock=scene.world.clock(),
+    ) as stranger:
+        assert stranger.name is None
+        assert stranger.step() == 5, "it follows, and signs once it is a keeper"
+    assert list((scene.feed / COSIGNED).iterdir()) == []
     with scene.keeper() as keeper:
-        assert keeper.step() == 5
+        keeper.step()
+    assert scene.shown() is not None
 
 
 def test_damage_of_its_own_files_stops_it_at_the_start(scene: Scene) -> None:

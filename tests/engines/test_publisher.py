@@ -43,7 +43,7 @@ def world(tmp_path: Path) -> World:
 def publishing(world: World, clock: Clock | None = None) -> Iterator[Publisher]:
     """A publisher whose rounds the test makes itself."""
     keys = [KeeperKey(KEEPER, signer("keeper").public_key)]
-    made = Publisher(world.ledger, signer("log"), feed(world), keys, clock or world.clock())
+    made = Publisher(world.ledger, signer("log"), feed(world), lambda: keys, clock or world.clock())
     try:
         yield made
     finally:

@@ -9,6 +9,7 @@ Invariant: block times never decrease, and no block is made while the clock is n
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,7 @@ class ClockDoubt(TallystickError):
 
 
 class Clock:
-    """Whole seconds for blocks; for the writer's thread."""
+    """Whole seconds for blocks and co-signatures."""
 
     def __init__(
         self,
@@ -43,15 +44,31 @@ class Clock:
         self._now = now
         self._monotonic = monotonic
         self._started = (now(), monotonic())
+        self._lock = threading.Lock()
         self._signed_at = 0
+        self._making_at: int | None = None
 
     def now(self) -> int:
         """Unix seconds, whether believed or not."""
         return int(self._now())
 
     def signed(self, at: int) -> None:
-        """We co-signed at this time: no later block may be older."""
-        self._signed_at = max(self._signed_at, at)
+        """We co-signed at this time, before a restart: no later block may be older."""
+        with self._lock:
+            self._signed_at = max(self._signed_at, at)
+
+    def sign_at(self) -> int:
+        """The time at which to say that a log is all there is; ask before looking at the log.
+
+        Not after the time of a block that is being made: however long that takes, nobody may say
+        later that we had hidden it. No later block is older.
+        """
+        with self._lock:
+            at = int(self._now())
+            if self._making_at is not None:
+                at = min(at, self._making_at)
+            self._signed_at = max(self._signed_at, at)
+            return self._signed_at
 
     def start(self, last_at: int, folder: Path, *, keeper_at: int | None = None) -> None:
         """Believe the clock, or raise `ClockDoubt`.
@@ -72,7 +89,7 @@ class Clock:
             raise _doubt(now, "far ahead of the last block", last_at)
 
     def at(self, last_at: int) -> int:
-        """The next block's time."""
+        """The next block's time; the block is being made until `made`."""
         now, monotonic = self._now(), self._monotonic()
         drift = (now - self._started[0]) - (monotonic - self._started[1])
         if abs(drift) > JUMP_SECONDS_MAX:
@@ -80,7 +97,14 @@ class Clock:
                 f"the clock jumped by {drift:.0f} s to {format_instant(int(now))} while running; "
                 "set it right and start again, or say `tally clock confirm`"
             )
-        return max(last_at, self._signed_at, int(now))
+        with self._lock:
+            self._making_at = max(last_at, self._signed_at, int(now))
+            return self._making_at
+
+    def made(self) -> None:
+        """The block is committed, or there is none."""
+        with self._lock:
+            self._making_at = None
 
 
 def confirm(folder: Path, now: int) -> None:

@@ -246,9 +246,11 @@ class EmbeddedEngine:
             else:
                 waiting.future.set_result(self._old_answer(waiting.transaction, admission))
         if not block:
+            self._clock.made()
             return
         executed = ledger.execute(at, [waiting.transaction for waiting in block])
         ledger.commit()
+        self._clock.made()
         self._blocks += 1
         first = executed.first
         for waiting, outcomes in zip(block, executed.outcomes, strict=True):

@@ -10,12 +10,13 @@ Invariant: it never co-signs what it has not executed and stored, nor a smaller 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
 from tallystick.engines.clock import Clock
-from tallystick.engines.publisher import COSIGNED
+from tallystick.engines.publisher import COSIGNED, KeeperKey
 from tallystick.ledger.feed import FeedBlock, FeedReader, write_file
 from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.replay import Difference, execute_again
@@ -50,6 +51,9 @@ IDLE_SECONDS = 60
 _log = logging.getLogger("tallystick.keeper")
 
 
+FindKeepers = Callable[[Ledger], Sequence[KeeperKey]]
+
+
 class Contradiction(VerificationFailed):
     """The source told what is not so; `evidence` is the file that says what was found."""
 
@@ -62,15 +66,22 @@ class Keeper:
     """One keeper in its own folder."""
 
     def __init__(
-        self, folder: Path, source: FeedReader, signer: Signer, ledger: Ledger, clock: Clock
+        self,
+        folder: Path,
+        source: FeedReader,
+        signer: Signer,
+        ledger: Ledger,
+        *,
+        find_keepers: FindKeepers,
+        clock: Clock,
     ) -> None:
         self.ledger = ledger
         self._folder = folder
         self._source = source
         self._signer = signer
         self._clock = clock
-        self._name = _keeper_name(ledger, signer.public_key)
-        self._own = source.folder / COSIGNED / sha256(self._name.encode()).hexdigest()[:16]
+        self._find_keepers = find_keepers
+        self._own = source.folder / COSIGNED / sha256(signer.public_key).hexdigest()[:16]
         self._signed = self._last_signed()
 
     @classmethod
@@ -81,10 +92,15 @@ class Keeper:
         signer: Signer,
         rules: Rules,
         *,
+        find_keepers: FindKeepers,
         network: bytes | None = None,
         clock: Clock | None = None,
     ) -> Self:
-        """Open the keeper of a folder, or begin one: `network` is the id that it must be of."""
+        """Open the keeper of a folder, or begin one: `network` is the id that it must be of.
+
+        `find_keepers` says who keeps, by the ledger as it was executed so far: a keeper that is not
+        among them yet follows and does not sign.
+        """
         feed = FeedReader(source)
         if (folder / FILE).exists():
             ledger = Ledger.open(folder, rules)
@@ -95,7 +111,8 @@ class Keeper:
             ledger = Ledger.found(folder, genesis, rules)
         try:
             check_recent(ledger)
-            return cls(folder, feed, signer, ledger, clock or Clock())
+            clock = clock or Clock()
+            return cls(folder, feed, signer, ledger, find_keepers=find_keepers, clock=clock)
         except BaseException:
             ledger.close()
             raise
@@ -114,6 +131,12 @@ class Keeper:
     def signed(self) -> tuple[int, int]:
         """(size, Unix seconds) of the last co-signature."""
         return self._signed
+
+    @property
+    def name(self) -> str | None:
+        """Under which name the network knows this keeper's key; None: not, or not yet."""
+        keepers = self._find_keepers(self.ledger)
+        return next((each.name for each in keepers if each.key == self._signer.public_key), None)
 
     def step(self) -> int:
         """Follow as far as the source goes, then co-sign if there is reason: blocks executed."""
@@ -163,9 +186,12 @@ class Keeper:
             return
         if checkpoint.size == size and now - signed_at < IDLE_SECONDS:
             return
+        name = self.name
+        if name is None:
+            return
         at = max(now, signed_at)
         text = format_checkpoint(checkpoint)
-        line = cosign(text, self._name, self._signer, at)
+        line = cosign(text, name, self._signer, at)
         write_file(self._folder / SIGNED_FILE, encode([checkpoint.size, at]))
         self._signed = (checkpoint.size, at)
         write_file(self._own, format_note(text, [line]).encode())
@@ -183,7 +209,8 @@ class Keeper:
                 raise Damaged(f"{path} is not what was written: {error}") from error
         try:
             note = parse_note(self._own.read_bytes())
-            shown_at = verify_cosignature(note, self._name, self._signer.public_key)
+            name = note.signatures[0].name
+            shown_at = verify_cosignature(note, name, self._signer.public_key)
             return max(size, parse_checkpoint(note.text).size), max(at, shown_at)
         except (FileNotFoundError, Malformed, VerificationFailed):
             return size, at  # others write there too
@@ -215,7 +242,7 @@ class Keeper:
         signed = self._source.checkpoint()
         evidence = {
             "format": "tallystick/keeper-evidence/v1",
-            "keeper": self._name,
+            "keeper": self.name or self._signer.public_key.hex(),
             "seen_at": format_instant(self._clock.now()),
             "checkpoint": signed.decode(errors="replace") if signed else "",
         }
@@ -223,10 +250,3 @@ class Keeper:
         write_file(path, encode(evidence | found))
         _log.critical("STOPPED: %s; evidence in %s", detail, path)
         return Contradiction(detail, path)
-
-
-def _keeper_name(ledger: Ledger, key: bytes) -> str:
-    for keeper in ledger.genesis.keepers:
-        if keeper.key == key:
-            return keeper.name
-    raise VerificationFailed("this key is not that of a keeper in the founding file")

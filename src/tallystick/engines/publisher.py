@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,13 +61,15 @@ class Publisher:
         ledger: Ledger,
         signer: Signer,
         folder: Path,
-        keepers: Sequence[KeeperKey],
+        keepers: Callable[[], Sequence[KeeperKey]],
         clock: Clock,
     ) -> None:
+        """`keepers` says whose co-signatures are gathered; asked again after each block."""
         self._ledger = ledger
         self._signer = signer
         self._folder = folder
-        self._keepers = keepers
+        self._find_keepers = keepers
+        self._keepers = keepers()
         self._clock = clock
         self._writer = FeedWriter(folder, (ledger.folder / "genesis.json").read_bytes())
         (folder / COSIGNED).mkdir(exist_ok=True)
@@ -125,11 +127,13 @@ class Publisher:
 
     def publish(self) -> None:
         """One round: blocks, checkpoint, co-signatures."""
+        now = self._clock.sign_at()
         with self._ledger.store.snapshot() as snapshot:
             self._writer.append(snapshot)
             head = snapshot.head()
-        now = self._clock.now()
         size, at = self._published
+        if head.size != size:
+            self._keepers = self._find_keepers()
         if head.size and (head.size != size or now - at >= REFRESH_SECONDS):
             self._sign(Checkpoint(self._ledger.origin, head.size, head.root), now)
         self.collect()
@@ -162,7 +166,6 @@ class Publisher:
     def _sign(self, checkpoint: Checkpoint, now: int) -> None:
         """Sign that this is the log, and that at this time it is all of it."""
         text = format_checkpoint(checkpoint)
-        self._clock.signed(now)
         lines = [
             sign_note(text, checkpoint.origin, self._signer),
             cosign(text, checkpoint.origin, self._signer, now),
