@@ -31,8 +31,9 @@ from tallystick.keyring import vault_key_from_seed
 from tallystick.ledger.engine import Committed
 from tallystick.ledger.feed import FeedReader, FeedWriter
 from tallystick.ledger.ledger import GENESIS_FILE, Ledger
+from tallystick.ledger.sqlite import FILE
 from tallystick.ledger.start import check_recent
-from tallystick.ledger.store import FILE, Store
+from tallystick.ledger.store import Store
 from tallystick.node import open_keeper, rules
 from tallystick.protocol.canonical import encode, replace
 from tallystick.protocol.checkpoint import cosign, format_checkpoint, format_note, sign_note

@@ -18,7 +18,7 @@ from tallystick.contracts.kit.context import slot_key
 from tallystick.contracts.members.actions.keepers import AddKeeper
 from tallystick.engines.clock import Clock, ClockDoubt, confirm
 from tallystick.ledger.engine import Stopped
-from tallystick.ledger.store import Locked
+from tallystick.ledger.sqlite import Locked
 from tallystick.node import BOX, Node, open_keeper
 from tallystick.protocol.errors import Damaged, Malformed, Rejected
 from tallystick.verify import Verdict, verify_receipt, verify_state

@@ -15,7 +15,7 @@ from tallystick.engines import publisher as module
 from tallystick.engines.clock import Clock
 from tallystick.engines.publisher import COSIGNED, REFRESH_SECONDS, KeeperKey, Publisher
 from tallystick.ledger.feed import FeedReader
-from tallystick.ledger.store import FILE
+from tallystick.ledger.sqlite import FILE
 from tallystick.protocol.checkpoint import (
     Checkpoint,
     cosign,

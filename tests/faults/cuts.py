@@ -16,7 +16,7 @@ from faults.ground import FaultBlock, Ground, copy, digest, found, make_block, r
 from faults.powercut import Disk, Instant
 
 from tallystick.ledger.ledger import GENESIS_FILE, Ledger
-from tallystick.ledger.store import FILE, NEW
+from tallystick.ledger.sqlite import FILE, NEW
 from tallystick.node import rules
 
 

@@ -21,8 +21,8 @@ from tallystick.contracts.bills.views import find_allotment
 from tallystick.contracts.kit.context import slot_key
 from tallystick.ledger.feed import FeedReader, FeedWriter
 from tallystick.ledger.ledger import GENESIS_FILE, Ledger
+from tallystick.ledger.sqlite import FILE
 from tallystick.ledger.start import check_recent
-from tallystick.ledger.store import FILE
 from tallystick.ledger.view import View
 from tallystick.node import rules
 from tallystick.protocol.canonical import encode

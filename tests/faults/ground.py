@@ -21,7 +21,7 @@ from tallystick.keyring import signer_from_seed
 from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.receipts import entries_of
 from tallystick.ledger.records import Head
-from tallystick.ledger.store import FILE
+from tallystick.ledger.sqlite import FILE
 from tallystick.node import rules
 from tallystick.protocol import merkle
 from tallystick.protocol.canonical import encode, replace

@@ -14,7 +14,7 @@ from faults.ground import Ground, contents, copy, digest, found, make_block, sig
 from tallystick.engines.clock import Clock
 from tallystick.ledger.feed import FeedWriter, read_frame
 from tallystick.ledger.ledger import GENESIS_FILE, Ledger
-from tallystick.ledger.store import FILE
+from tallystick.ledger.sqlite import FILE
 from tallystick.node import Node, rules
 from tallystick.protocol.errors import Damaged
 

@@ -10,8 +10,9 @@ import pytest
 from world import World
 
 from tallystick.ledger.records import Segment
+from tallystick.ledger.sqlite import FILE, Locked
 from tallystick.ledger.staged import Writes
-from tallystick.ledger.store import FILE, Locked, Store, read_beside, tile_key
+from tallystick.ledger.store import Store, read_beside, tile_key
 from tallystick.protocol.errors import Damaged
 
 

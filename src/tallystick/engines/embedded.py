@@ -25,7 +25,7 @@ from tallystick.engines.verifying import CLEAR, UNCLEAR, Signed, VerifierProcess
 from tallystick.ledger.engine import Committed, Stopped
 from tallystick.ledger.ledger import Ledger, Seen
 from tallystick.ledger.receipts import read_segment
-from tallystick.ledger.store import WAL_BYTES_SOFT_MAX
+from tallystick.ledger.sqlite import WAL_BYTES_SOFT_MAX
 from tallystick.protocol.errors import Busy, Rejected, TallystickError, VerificationFailed
 from tallystick.protocol.transaction import Transaction
 

@@ -21,8 +21,8 @@ from tallystick.ledger.feed import FeedBlock, FeedReader, write_file
 from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.replay import Difference, execute_again
 from tallystick.ledger.rules import Rules
+from tallystick.ledger.sqlite import FILE, WAL_BYTES_SOFT_MAX
 from tallystick.ledger.start import check_recent
-from tallystick.ledger.store import FILE, WAL_BYTES_SOFT_MAX
 from tallystick.protocol import tiles
 from tallystick.protocol.canonical import decode, encode
 from tallystick.protocol.checkpoint import (

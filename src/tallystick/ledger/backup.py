@@ -17,8 +17,9 @@ from tallystick.ledger.feed import write_file
 from tallystick.ledger.ledger import GENESIS_FILE
 from tallystick.ledger.portable import built_beside
 from tallystick.ledger.records import Head
+from tallystick.ledger.sqlite import FILE
 from tallystick.ledger.start import check_recent_of
-from tallystick.ledger.store import FILE, Snapshot, read_beside
+from tallystick.ledger.store import Snapshot, read_beside
 from tallystick.protocol.errors import Damaged
 from tallystick.protocol.genesis import read_genesis
 from tallystick.protocol.values import parse_instant

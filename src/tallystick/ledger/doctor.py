@@ -23,6 +23,7 @@ from tallystick.ledger.ledger import GENESIS_FILE
 from tallystick.ledger.records import Head
 from tallystick.ledger.replay import rebuild
 from tallystick.ledger.rules import SEEN_ID, Rules, SeenDigest
+from tallystick.ledger.sqlite import FILE
 from tallystick.ledger.staged import (
     DAY_SECONDS,
     Seen,
@@ -32,7 +33,7 @@ from tallystick.ledger.staged import (
     slot_place,
 )
 from tallystick.ledger.start import CheckedBlock, checked_blocks
-from tallystick.ledger.store import FILE, Snapshot, read_beside
+from tallystick.ledger.store import Snapshot, read_beside
 from tallystick.protocol import page, statemap
 from tallystick.protocol.errors import Damaged, TallystickError
 from tallystick.protocol.genesis import Genesis, read_genesis

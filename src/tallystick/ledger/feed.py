@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
-from tallystick.ledger.store import Snapshot, sync_folder
+from tallystick.ledger.sqlite import sync_folder
+from tallystick.ledger.store import Snapshot
 from tallystick.protocol.canonical import Meta, Record, decode, encode
 from tallystick.protocol.errors import Damaged, Malformed
 from tallystick.protocol.tiles import TILE_WIDTH, tile_path

@@ -23,8 +23,9 @@ from tallystick.ledger.feed import write_file
 from tallystick.ledger.receipts import check_head, check_seen
 from tallystick.ledger.records import BlockRecord, Head, Segment, pack_outcomes
 from tallystick.ledger.rules import Rules
+from tallystick.ledger.sqlite import FILE, naming_the_file
 from tallystick.ledger.staged import StagedState, VerifiedRows
-from tallystick.ledger.store import FILE, Connection, Store, naming_the_file
+from tallystick.ledger.store import Connection, Store
 from tallystick.ledger.view import View
 from tallystick.protocol import merkle
 from tallystick.protocol.canonical import replace

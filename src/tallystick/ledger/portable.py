@@ -26,7 +26,8 @@ from tallystick.ledger.ledger import GENESIS_FILE, Ledger
 from tallystick.ledger.records import Head
 from tallystick.ledger.replay import make_durable, rebuild
 from tallystick.ledger.rules import Rules
-from tallystick.ledger.store import read_beside, sync_folder
+from tallystick.ledger.sqlite import sync_folder
+from tallystick.ledger.store import read_beside
 from tallystick.protocol import tiles
 from tallystick.protocol.checkpoint import parse_checkpoint, parse_note, verify_note_signature
 from tallystick.protocol.errors import Damaged, VerificationFailed

@@ -11,8 +11,9 @@ from typing import Any
 
 from tallystick.contracts.kit.context import NUMBERS_PER_CODE, Key
 from tallystick.ledger.records import BlockRecord, Head, Segment, unpack_outcomes
+from tallystick.ledger.sqlite import FILE
 from tallystick.ledger.staged import VerifiedRows, slot_place
-from tallystick.ledger.store import FILE, Connection
+from tallystick.ledger.store import Connection
 from tallystick.protocol import merkle, page, statemap, tiles
 from tallystick.protocol.canonical import Raw, Record, decode, encode, parse
 from tallystick.protocol.checkpoint import parse_checkpoint, parse_note

@@ -16,7 +16,7 @@ from tallystick.ledger.feed import FeedBlock
 from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.records import Head
 from tallystick.ledger.rules import Rules
-from tallystick.ledger.store import WAL_BYTES_SOFT_MAX
+from tallystick.ledger.sqlite import WAL_BYTES_SOFT_MAX
 from tallystick.protocol.entry import ACCEPTED
 from tallystick.protocol.errors import Malformed, Rejected, VerificationFailed
 

@@ -10,8 +10,6 @@ Invariant: rows, hashes, log and head of a block become durable together or not 
 
 from __future__ import annotations
 
-import fcntl
-import logging
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -23,25 +21,22 @@ import apsw
 
 from tallystick.contracts.kit.context import NUMBERS_PER_CODE, Key
 from tallystick.ledger.records import BlockRecord, Head, Segment
+from tallystick.ledger.sqlite import (
+    APPLICATION_ID,
+    BESIDE,
+    FILE,
+    NEW,
+    Naming,
+    connect,
+    let_go,
+    move_wal,
+    sync_folder,
+    take_lock,
+)
 from tallystick.ledger.staged import Writes
 from tallystick.protocol.canonical import decode, encode
 from tallystick.protocol.errors import Damaged, TallystickError
 from tallystick.protocol.tiles import TILE_WIDTH, TileWrite
-
-FILE = "ledger.db"
-NEW = "ledger.db.new"
-"""A ledger whose founding is not complete: what a crash left of one is of no use."""
-BESIDE = ("", "-wal", "-shm", "-journal")
-"""What SQLite has beside a file, and the file."""
-LOCK = "lock"
-APPLICATION_ID = 0x7A11_0001
-"""Marks the file as ours; the last digit is the version of its tables."""
-CACHE_KIBIBYTES = 65_536
-PAGE_BYTES = 8_192
-"""Sixteen rows of bills; with SQLite's own 4,096 an insert costs half as much again."""
-BUSY_MILLISECONDS = 10_000
-WAL_BYTES_SOFT_MAX = 64 * 1024 * 1024
-"""From this size on the WAL is moved into the file in the background."""
 
 _SCHEMA = """
     CREATE TABLE head (one INTEGER PRIMARY KEY, data BLOB NOT NULL);
@@ -59,27 +54,6 @@ _SCHEMA = """
 """
 _READ_PAGES_KEPT = 4
 
-_log = logging.getLogger("tallystick.store")
-
-
-_DAMAGE = (
-    *(apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.SQLError, apsw.ConstraintError),
-    *(apsw.MismatchError, apsw.SchemaChangeError, apsw.TooBigError),
-)
-"""What SQLite says when the file is not what we wrote; our statements are the same every time."""
-_TROUBLE = (
-    *(apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.ProtocolError),
-    apsw.PermissionsError,
-)
-
-
-class Locked(TallystickError):
-    """Another process has this ledger open for writing."""
-
-
-class DiskFull(TallystickError):
-    """There was no room for a write: nothing is damaged; make room and start again."""
-
 
 def tile_key(level: int, index: int) -> int:
     """One integer for a tile."""
@@ -92,7 +66,7 @@ class Connection:
     def __init__(self, path: Path, db: apsw.Connection) -> None:
         self.path = path
         self.db = db
-        self._naming = _Naming(path)
+        self._naming = Naming(path)
 
     def one(self, sql: str, *values: Any) -> Any:
         """The first column of the first row, or None."""
@@ -213,13 +187,13 @@ class Store(Connection):
     """The writing side. For one thread, but for `checkpoint_beside` and `snapshot`."""
 
     def __init__(self, folder: Path, *, make: bool, vfs: str | None = None) -> None:
-        self._lock = _take_lock(folder)
+        self._lock = take_lock(folder)
         self._days: list[int] | None = None
         path, self._vfs = folder / (NEW if make else FILE), vfs
         try:
             for ending in BESIDE if make else ():
                 (folder / (NEW + ending)).unlink(missing_ok=True)
-            super().__init__(path, _connect(path, make=make, vfs=vfs))
+            super().__init__(path, connect(path, make=make, vfs=vfs))
             with self._naming:
                 if make:
                     self.db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -259,9 +233,9 @@ class Store(Connection):
         """Let go of the file; what was committed is safe without it."""
         with self._readers_lock:
             for reader in self._readers:
-                _let_go(reader.db)
+                let_go(reader.db)
             self._readers.clear()
-        _let_go(self.db)
+        let_go(self.db)
         if self._lock >= 0:  # closing twice must not close what has the number since
             os.close(self._lock)
             self._lock = -1
@@ -296,15 +270,15 @@ class Store(Connection):
 
     def checkpoint(self) -> None:
         """Move the WAL into the file as far as readers allow; for the writer, between blocks."""
-        _move_wal(self.path, self.db)
+        move_wal(self.path, self.db)
 
     def checkpoint_beside(self) -> None:
         """The same from another thread, on a connection of its own, while blocks are committed."""
-        db = _connect(self.path, make=False, vfs=self._vfs)
+        db = connect(self.path, make=False, vfs=self._vfs)
         try:
-            _move_wal(self.path, db)
+            move_wal(self.path, db)
         finally:
-            _let_go(db)
+            let_go(db)
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -312,7 +286,7 @@ class Store(Connection):
         with self._readers_lock:
             reader = self._readers.pop() if self._readers else None
         if reader is None:
-            reader = Snapshot(self.path, _connect(self.path, make=False, vfs=self._vfs, read=True))
+            reader = Snapshot(self.path, connect(self.path, make=False, vfs=self._vfs, read=True))
         reader.begin()
         try:
             yield reader
@@ -323,7 +297,7 @@ class Store(Connection):
                 if keep:
                     self._readers.append(reader)
             if not keep:
-                _let_go(reader.db)
+                let_go(reader.db)
 
     def _put_state(self, writes: Writes) -> None:
         put = self.db.executemany
@@ -410,7 +384,7 @@ def read_beside(folder: Path) -> Iterator[Snapshot]:
     path = folder / FILE
     if not path.exists():
         raise FileNotFoundError(f"{folder} holds no ledger")
-    reader = Snapshot(path, _connect(path, make=False, read=True))
+    reader = Snapshot(path, connect(path, make=False, read=True))
     try:
         if reader.one("PRAGMA application_id") != APPLICATION_ID:
             raise Damaged(f"{path} is no ledger of this version")
@@ -418,96 +392,7 @@ def read_beside(folder: Path) -> Iterator[Snapshot]:
         yield reader
     finally:
         reader.end()
-        _let_go(reader.db)
-
-
-def _connect(
-    path: Path, *, make: bool, vfs: str | None = None, read: bool = False
-) -> apsw.Connection:
-    flags = apsw.SQLITE_OPEN_READONLY if read else apsw.SQLITE_OPEN_READWRITE
-    if make:
-        flags |= apsw.SQLITE_OPEN_CREATE
-    with _Naming(path):
-        db = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=256)
-        db.set_busy_timeout(BUSY_MILLISECONDS)
-        db.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
-        if make:
-            db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        if not read:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-            db.execute("PRAGMA wal_autocheckpoint = 0")
-            db.execute("PRAGMA journal_size_limit = 134217728")
-    return db
-
-
-def _move_wal(path: Path, db: apsw.Connection) -> None:
-    with _Naming(path):
-        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-
-
-@contextmanager
-def naming_the_file(path: Path) -> Iterator[None]:
-    """What is found damaged in rows and hashes, with the name of the file that they lie in."""
-    try:
-        yield
-    except Damaged as error:
-        if path.name in str(error):
-            raise
-        raise Damaged(f"{path}: {error}") from error
-
-
-def _let_go(db: apsw.Connection) -> None:
-    """Close; what SQLite could not tidy up is tidied at the next start."""
-    try:
-        db.close()
-    except apsw.Error as error:
-        _log.warning("a file was not closed in order: %s", error)
-
-
-class _Naming:
-    """What SQLite says of a broken file, as our error that names it; entered at every read."""
-
-    __slots__ = ("_path",)
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        path = self._path
-        if isinstance(error, apsw.FullError):
-            detail = f"there is no room to write {path}: make room and start again"
-            raise DiskFull(detail) from error
-        if isinstance(error, _DAMAGE):
-            raise Damaged(f"{path}: {error}") from error
-        if isinstance(error, UnicodeDecodeError):
-            raise Damaged(f"{path}: a text that is none: {error}") from error
-        if isinstance(error, _TROUBLE):
-            raise Damaged(f"{path} cannot be read or written: {error}") from error
-        if isinstance(error, apsw.BusyError | apsw.LockedError):
-            raise Locked(f"{path} is held by another process") from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable: what was made, renamed or removed in it."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _take_lock(folder: Path) -> int:
-    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise Locked(f"{folder} is open in another process; stop that one first") from None
-    return handle
+        let_go(reader.db)
 
 
 def _decode(path: Path, what: str, data: bytes, kind: type[Any]) -> Any:

@@ -19,8 +19,9 @@ from tallystick.ledger.receipts import (
     prove_row,
 )
 from tallystick.ledger.records import BlockRecord, Head, Segment
+from tallystick.ledger.sqlite import naming_the_file
 from tallystick.ledger.staged import VerifiedRows
-from tallystick.ledger.store import Snapshot, naming_the_file
+from tallystick.ledger.store import Snapshot
 from tallystick.protocol.canonical import decoder
 from tallystick.protocol.errors import Damaged
 from tallystick.protocol.genesis import Genesis

@@ -183,7 +183,9 @@ def check_group(read: Read, root: bytes, prefix: bytes) -> bytes:
         if left or right:
             above = sha256(_NODE + _hash(left) + _hash(right)).digest()
             if at > 1 and nodes[at] != above:
-                raise Damaged(f"group {prefix.hex() or 'at the root'} of the map contradicts itself")
+                raise Damaged(
+                    f"group {prefix.hex() or 'at the root'} of the map contradicts itself"
+                )
             nodes[at] = above
     if _hash(nodes[1]) != expected:
         raise Damaged(f"group {prefix.hex() or 'at the root'} of the map does not lead to its root")
