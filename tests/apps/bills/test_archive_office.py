@@ -23,7 +23,9 @@ from tallystick.contracts.bills.identifiers import resident_id_check
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records import Exceptions, parse_bill_id
 from tallystick.contracts.bills.views import find_bills, record_view
+from tallystick.ledger.backup import backup
 from tallystick.ledger.feed import FeedBlock
+from tallystick.ledger.portable import export_ledger
 from tallystick.protocol.canonical import decode, replace
 from tallystick.vault import Expected, open_delivery
 
@@ -308,12 +310,16 @@ def test_no_file_of_anyone_shows_a_private_value_or_key(city: City) -> None:
         assert city.round(archive).archived == 3
         receipt = city.folder / "receipt.json"
         receipt.write_bytes(city.node.receipt(replaced.entry or 0))
+        export_ledger(city.node.folder, city.folder / "exported")
+        backup(city.node.folder, city.folder / "backed-up")
         hidden = [value.encode() for value in CANARIES.values()]
         hidden += [secret, key.seed, key.salt, VAULT_KEY, ARCHIVE_KEY]
         hidden += [derive_holder_key(VAULT_KEY), body]
         needles = sorted({form for value in hidden for form in spellings(value)})
         seen = search(city.folder, needles)
         assert len(seen) > 15, "vault, archive, node, feed, box, mail: all were looked at"
+        assert any("exported/tile/" in path for path in seen), "and the export with its tiles"
+        assert "backed-up/ledger.db" in seen, "and the backup"
         assert {path: found for path, found in seen.items() if found} == {}
         assert search_one(body, [CANARIES["name"].encode()]), "the search finds what is there"
 
