@@ -85,12 +85,9 @@ class Figures:
     def write(self, folder: Path, extra: dict[str, Any]) -> None:
         """``bench.json`` and ``bench.svg``."""
         folder.mkdir(parents=True, exist_ok=True)
-        found = {
-            "machine": machine(),
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            **extra,
-            "figures": [asdict(each) for each in self._figures],
-        }
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        found: list[dict[str, Any]] = [asdict(each) for each in self._figures]
+        found.append({"name": "machine", "value": machine() | {"at": at} | extra, "unit": ""})
         path = folder / "bench.json"
         path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         self._draw(folder / "bench.svg")
