@@ -6,10 +6,6 @@ submitted and not answered is there once or not at all. See docs/spec/storage.md
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +13,7 @@ from random import Random
 from typing import Any
 
 from faults.ground import KEEPER, Ground, contents, found, log_root, replayed, signer
+from faults.processes import kill, start
 
 from tallystick.ledger.doctor import examine
 from tallystick.ledger.ledger import Ledger
@@ -26,7 +23,6 @@ from tallystick.protocol.transaction import read_transaction
 
 VICTIM = Path(__file__).with_name("victim.py")
 FOUNDED_AGO_SECONDS = 1_000
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(VICTIM.parents[1])}
 ALIVE_SECONDS_MAX = 0.6
 
 
@@ -57,11 +53,11 @@ class Victims:
         """Kill a node and a keeper that follows it, then check both."""
         journal = self.folder / f"journal-{self.seen.kills}"
         turn = str(self.seen.kills)
-        keeper = _start("keeper", str(self.keeper_folder), str(self.node_folder / "feed"))
-        node = _start("node", str(self.node_folder), turn, str(journal))
+        keeper = start(VICTIM, "keeper", str(self.keeper_folder), str(self.node_folder / "feed"))
+        node = start(VICTIM, "node", str(self.node_folder), turn, str(journal))
         time.sleep(self.chance.random() * ALIVE_SECONDS_MAX)
         for each in self.chance.sample([node, keeper], 2):
-            _kill(each)
+            kill(each)
         self.seen.kills += 1
         answers, unanswered = self._read(journal)
         self._check_node(answers, unanswered)
@@ -133,26 +129,3 @@ class Victims:
 def _segments(ledger: Ledger) -> list[Any]:
     with ledger.view() as view:
         return list(view.segments(0, view.head.size))
-
-
-def _start(*arguments: str) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, str(VICTIM), *arguments],
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    ready = process.stdout.readline()
-    if ready != "ready\n":
-        raise AssertionError(process.communicate()[1])
-    return process
-
-
-def _kill(process: subprocess.Popen[str]) -> None:
-    assert process.poll() is None, f"it ended by itself: {process.communicate()[1]}"
-    process.send_signal(signal.SIGKILL)
-    _, errors = process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    assert not errors, errors

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from faults.kills import Victims
+from faults.offices_killed import KilledOffices
 
 
 def test_kills_at_random_instants(tmp_path: Path) -> None:
@@ -14,3 +15,10 @@ def test_kills_at_random_instants(tmp_path: Path) -> None:
     victims.audit()
     assert victims.seen.kills == 5
     assert victims.seen.acknowledged > 50
+
+
+def test_kills_of_an_office_and_an_archive(tmp_path: Path) -> None:
+    offices = KilledOffices(tmp_path, seed=2)
+    for _ in range(3):
+        offices.round()
+    assert offices.bills > 20

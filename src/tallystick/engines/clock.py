@@ -61,10 +61,11 @@ class Clock:
         """The time at which to say that a log is all there is; ask before looking at the log.
 
         Not after the time of a block that is being made: however long that takes, nobody may say
-        later that we had hidden it. No later block is older.
+        later that we had hidden it. No later block is older. `ClockDoubt` as for a block: a time
+        that was signed cannot be taken back.
         """
+        at = self._believed()
         with self._lock:
-            at = int(self._now())
             if self._making_at is not None:
                 at = min(at, self._making_at)
             self._signed_at = max(self._signed_at, at)
@@ -90,6 +91,18 @@ class Clock:
 
     def at(self, last_at: int) -> int:
         """The next block's time; the block is being made until `made`."""
+        now = self._believed()
+        with self._lock:
+            self._making_at = max(last_at, self._signed_at, now)
+            return self._making_at
+
+    def made(self) -> None:
+        """The block is committed, or there is none."""
+        with self._lock:
+            self._making_at = None
+
+    def _believed(self) -> int:
+        """Unix seconds, or `ClockDoubt`: wall and monotonic clock have come apart."""
         now, monotonic = self._now(), self._monotonic()
         drift = (now - self._started[0]) - (monotonic - self._started[1])
         if abs(drift) > JUMP_SECONDS_MAX:
@@ -97,14 +110,7 @@ class Clock:
                 f"the clock jumped by {drift:.0f} s to {format_instant(int(now))} while running; "
                 "set it right and start again, or say `tally clock confirm`"
             )
-        with self._lock:
-            self._making_at = max(last_at, self._signed_at, int(now))
-            return self._making_at
-
-    def made(self) -> None:
-        """The block is committed, or there is none."""
-        with self._lock:
-            self._making_at = None
+        return int(now)
 
 
 def confirm(folder: Path, now: int) -> None:
