@@ -146,6 +146,13 @@ def test_what_lies_in_the_box_is_taken_and_what_is_refused_is_kept(world: World)
     audit(world)
 
 
+def test_what_is_still_being_written_into_the_box_is_not_taken(world: World) -> None:
+    with running(world) as node:
+        (world.folder / BOX / ".half.tx").write_bytes(b"the first half of a transact")
+        assert node.take_box() == 0
+        assert [path.name for path in (world.folder / BOX).iterdir()] == [".half.tx"]
+
+
 def test_a_stopped_engine_leaves_the_box_as_it_is(world: World) -> None:
     with running(world) as node:
         data = node.sign(signer("hospital/key"), "hospital", "bills.issue/1", [world.issue_item(1)])

@@ -192,7 +192,7 @@ class Node:
     def take_box(self) -> int:
         """Submit what others left in the box: how many. A refused file is kept beside, renamed."""
         taken = 0
-        for path in sorted((self.folder / BOX).glob("*.tx")):
+        for path in sorted((self.folder / BOX).glob("[!.]*.tx")):  # with a dot: not whole yet
             try:
                 self.submit(path.read_bytes()).result(ANSWER_SECONDS_MAX)
             except (Busy, Stopped, TimeoutError):
