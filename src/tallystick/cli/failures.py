@@ -1,0 +1,202 @@
+"""What goes wrong, as people and scripts are told: a stable code, zh and en, what to do, exit code.
+
+    0   done                                2   the input or the command cannot be read
+    1   a proof or signature is false       3   authentic, but refused or not good
+    4   in use or busy: try again           5   a file of ours is damaged, or unfit
+    70  a bug of ours                       130 interrupted
+
+Invariant: every error has an exit code of this table and one message; only TALLY_DEBUG=1 shows a
+traceback. See docs/cli.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import NamedTuple, NoReturn
+
+from rich.text import Text
+
+from tallystick.cli import out
+from tallystick.protocol.canonical import encode
+from tallystick.protocol.errors import (
+    Busy,
+    Damaged,
+    Malformed,
+    Rejected,
+    TallystickError,
+    VerificationFailed,
+)
+
+FALSE = 1
+UNREADABLE = 2
+REFUSED = 3
+BUSY = 4
+DAMAGED = 5
+BUG = 70
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One error, ready to be shown."""
+
+    code: str
+    exit_code: int
+    zh: str
+    en: str
+    todo_zh: str = ""
+    todo_en: str = ""
+    path: str = ""
+    detail: str = ""
+
+    def show(self, *, as_json: bool) -> None:
+        """On the standard error."""
+        if as_json:
+            named = {name: getattr(self, name) for name in self.__slots__}
+            print(encode({"error": named}).decode(), file=sys.stderr)
+            return
+        chinese = out.language() == "zh"
+        out.warn(f"{self.code}: {out.plain(self.zh if chinese else self.en)}", "bold red")
+        shown = out.console(errors=True)
+        for name, value in (
+            ("字段" if chinese else "field", self.path),
+            ("详情" if chinese else "found", self.detail),
+            ("处理" if chinese else "do", self.todo_zh if chinese else self.todo_en),
+        ):
+            if value:
+                shown.print(Text(f"  {name}: {out.plain(value)}"))
+
+
+class _Known(NamedTuple):
+    """The last two fields of a `Failure`."""
+
+    path: str
+    detail: str
+
+
+class Usage(Exception):
+    """The command cannot be carried out as it was given; carries its `Failure`."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.en)
+        self.failure = failure
+
+
+def fail(
+    code: str,
+    zh: str,
+    en: str,
+    *,
+    todo: tuple[str, str] = ("", ""),
+    detail: str = "",
+    path: str = "",
+    exit_code: int = UNREADABLE,
+) -> NoReturn:
+    """Give up with a message; `todo` is (zh, en)."""
+    raise Usage(Failure(code, exit_code, zh, en, *todo, path=path, detail=detail))
+
+
+def failure_of(error: Exception) -> Failure | None:
+    """What to say of an expected error; None: it is a bug."""
+    if isinstance(error, Usage):
+        return error.failure
+    if isinstance(error, TallystickError):
+        return _expected(error)
+    if isinstance(error, OSError):
+        return _of_system(error)
+    return None
+
+
+def bug_of(error: Exception) -> Failure:
+    """What to say of everything else."""
+    return Failure(
+        *("cli.bug", BUG),
+        "程序内部错误，账本未受影响",
+        "an error of this program itself; what was acknowledged is safe",
+        "以 TALLY_DEBUG=1 重新运行，并把完整输出报告给项目",
+        "run it again with TALLY_DEBUG=1 and report the whole output to the project",
+        detail=f"{type(error).__name__}: {error}"[:300],
+    )
+
+
+def _expected(error: TallystickError) -> Failure:
+    known = _Known(error.path, error.detail)
+    name = type(error).__name__
+    if isinstance(error, Rejected):
+        return _rejected(error)
+    if isinstance(error, Busy):
+        return Failure(
+            *("cli.busy", BUSY, "账本忙，本次未受理", "the ledger is busy; nothing was taken"),
+            *("稍后重试", "try again in a few seconds", *known),
+        )
+    if name in ("Locked", "Stopped"):
+        return Failure(
+            *("cli.locked", BUSY),
+            "账本正被另一进程使用",
+            "the ledger is in use by another process",
+            "节点运行时请用 --box 目录 投递；或先停止该节点",
+            "while a node runs, hand your act to it: put --box LEDGER in place of --dir LEDGER; "
+            "or stop the node first",
+            *known,
+        )
+    if name == "ClockDoubt":
+        return Failure(
+            *("cli.clock", DAMAGED, "本机时钟不可信", "this machine's clock is not believed"),
+            "校准时钟；确认无误后运行 tally clock confirm 目录",
+            "set the clock; if it is right, run tally clock confirm DIR",
+            *known,
+        )
+    for kind, code, exit_code, zh, en, todo_zh, todo_en in _KINDS:
+        if isinstance(error, kind):
+            return Failure(code, exit_code, zh, en, todo_zh, todo_en, *known)
+    return Failure("cli.failed", FALSE, "操作失败", "it failed", "", "", *known)
+
+
+_KINDS: tuple[tuple[type[TallystickError], str, int, str, str, str, str], ...] = (
+    (
+        *(Damaged, "cli.damaged", DAMAGED, "账本文件已损坏", "a file of ours is damaged"),
+        "停止使用该目录；运行 tally doctor 查明范围，再从备份或导出恢复",
+        "use this folder no more; tally doctor says how far it goes, then restore a backup",
+    ),
+    (
+        *(Malformed, "cli.malformed", UNREADABLE, "内容不符合格式", "this is not well formed"),
+        "按所示字段改正后重试",
+        "mend the field that is named and try again",
+    ),
+    (
+        *(VerificationFailed, "cli.false", FALSE, "核验不通过", "a proof or signature fails"),
+        "不要采信；核对来源、密钥与口令",
+        "do not rely on it; check where it comes from, the key and the passphrase",
+    ),
+)
+
+
+def _rejected(error: Rejected) -> Failure:
+    from tallystick.cli.reasons import texts
+
+    code = error.reason.value
+    known = _Known(error.path, "" if error.detail == code else error.detail)
+    text = texts().get(code)
+    if text is None:
+        return Failure(code, REFUSED, code, code, "", "", *known)
+    return Failure(code, REFUSED, *text, *known)
+
+
+def _of_system(error: OSError) -> Failure:
+    where = str(error.filename or error)
+    for kind, zh, en in (
+        (FileNotFoundError, "文件或目录不存在", "there is no such file or folder"),
+        (FileExistsError, "已存在，不会覆盖", "it exists already and is not overwritten"),
+        (IsADirectoryError, "这是目录，需要文件", "this is a folder; a file is needed"),
+        (NotADirectoryError, "这是文件，需要目录", "this is a file; a folder is needed"),
+        (PermissionError, "没有读写权限", "no permission to read or write it"),
+    ):
+        if isinstance(error, kind):
+            code = f"cli.{kind.__name__.removesuffix('Error').lower()}"
+            return Failure(code, UNREADABLE, zh, en, "核对路径", "check the path", detail=where)
+    return Failure(
+        *("cli.system", DAMAGED, "系统读写失败", "the system could not read or write"),
+        *("检查磁盘空间与权限", "check disk space and permissions"),
+        detail=f"{error.strerror or error}: {where}",
+    )

@@ -1,0 +1,297 @@
+"""`tally genesis`, `tally found`, `tally status`: how a network begins, and where it stands.
+
+Invariant: a founding file and a trust policy are never written into one folder: who shows a receipt
+must not be taken for who vouches for it. See docs/spec/genesis.md.
+"""
+
+from __future__ import annotations
+
+import secrets
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tallystick.cli import options, out
+from tallystick.cli.failures import fail
+
+PLAN_BYTES_MAX = 256 * 1024
+EXAMPLE = """\
+# A plan for `tally genesis`. Keys are key files, relative to this file, or 64 hex digits.
+name = "bills.example.org"        # short, for people; carries no trust
+region = 33                       # first two digits of every bill code
+utc_offset_hours = 8              # days and years are counted at this offset
+log_keys = ["keys/log.json"]      # sign the log's checkpoints
+
+[trust]
+threshold = 1                     # how many keepers must have co-signed
+required = ["finance"]            # organisations that must be among them
+status_max_age_seconds = 86400    # how old a status may be
+
+[[organisations]]
+org = "finance"
+title = "Provincial Department of Finance"
+root_key = "keys/finance-root.json"
+keys = [{ key = "keys/finance.json", actions = ["*"] }]
+grants = [{ actions = ["*"], depth = 8 }]
+
+[[organisations]]
+org = "hospital-01"
+title = "First Hospital"
+root_key = "keys/hospital-01-root.json"
+keys = [{ key = "keys/hospital-01.json", actions = ["bills.*"] }]
+grants = [{ actions = ["bills.*"] }]
+
+[[keepers]]
+name = "k/finance"
+org = "finance"
+key = "keys/keeper-finance.json"
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the commands of this file into the tree."""
+    app.command()(genesis)
+    app.command()(found)
+    app.command()(status)
+
+
+def genesis(
+    plan: Annotated[
+        Path | None, typer.Argument(help="TOML file that names organisations, keys and grants.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="New founding file.")] = Path(
+        "genesis.json"
+    ),
+    trust: Annotated[
+        Path | None,
+        typer.Option("--trust", help="New trust policy, in another folder than the founding file."),
+    ] = None,
+    example: Annotated[bool, typer.Option("--example", help="Print a plan to start from.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Make a founding file and a trust policy out of a plan; prints the network's id."""
+    from tallystick.cli.inputs import read_file
+    from tallystick.protocol.canonical import encode
+    from tallystick.protocol.genesis import read_genesis
+    from tallystick.protocol.trust import read_trust
+
+    if example:
+        print(EXAMPLE, end="")
+        return
+    if plan is None:
+        fail(
+            *("cli.no_plan", "缺少创始方案文件", "which plan?"),
+            todo=("先运行 tally genesis --example > plan.toml", "see tally genesis --example"),
+        )
+    if trust is not None and trust.resolve().parent == output.resolve().parent:
+        fail(
+            *("cli.same_folder", "信任策略不得与创始文件同目录"),
+            "the trust policy must lie in another folder than the founding file",
+            todo=("换一个目录", "readers get it from whom they trust, not with the ledger"),
+        )
+    stated = _read_plan(read_file(plan, PLAN_BYTES_MAX))
+    record = _genesis_of(stated, plan.parent)
+    data = encode(record)
+    _, network = read_genesis(data)
+    policy = None if trust is None else encode(_policy_of(stated, record, network))
+    if policy is not None:
+        read_trust(policy)
+    write_new(output, data)
+    if trust is not None and policy is not None:
+        write_new(trust, policy)
+    _print_genesis(record, network, output, trust, as_json)
+
+
+def found(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder of the ledger.")],
+    genesis_file: Annotated[Path, typer.Option("--genesis", help="Founding file.")],
+    key: Annotated[Path, typer.Option("--key", "-k", help="Key file of the log.")],
+    passphrase_file: options.Passphrase = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Found a ledger in a new folder; its block 0 holds what the founding file says."""
+    from tallystick.cli.inputs import load_signer, read_file
+    from tallystick.node import Node
+    from tallystick.protocol.genesis import GENESIS_BYTES_MAX, read_genesis
+
+    data = read_file(genesis_file, GENESIS_BYTES_MAX)
+    signer = load_signer(key, passphrase_file)
+    if signer.public_key not in read_genesis(data)[0].log_keys:
+        fail(
+            *("cli.not_log_key", "不是创始文件中的日志密钥"),
+            "this is none of the log keys in the founding file",
+            detail=str(key),
+            path="log_keys",
+        )
+    with Node.found(folder, data, signer) as node:
+        origin, network = node.ledger.origin, node.network
+    if as_json:
+        out.json({"network": network, "origin": origin, "dir": str(folder)})
+        return
+    out.pairs("ledger founded", {"folder": folder, "network": network.hex(), "origin": origin})
+    out.say(f"Next: tally node {folder} --key {key}")
+
+
+def status(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The ledger's folder.")] = Path(),
+    as_json: options.AsJson = False,
+) -> None:
+    """Where a ledger stands, also while its node runs: head, size, roots, keepers' words."""
+    from tallystick.cli.reading import published, reading
+    from tallystick.protocol.genesis import log_origin
+    from tallystick.protocol.values import format_instant
+
+    with reading(folder) as view:
+        head, genesis_ = view.head, view.genesis
+        network = view.network
+        signed = published(folder, view)
+    shown: dict[str, Any] = {
+        "network": network,
+        "origin": log_origin(genesis_.name, network),
+        "block": head.block,
+        "at": format_instant(head.at),
+        "size": head.size,
+        "root": head.root,
+        "state": head.state,
+        "bytes": sum(path.stat().st_size for path in folder.glob("ledger.db*")),
+        "keepers": [
+            {"name": name, "size": size, "at": None if at is None else format_instant(at)}
+            for name, size, at in signed
+        ],
+    }
+    if as_json:
+        out.json(shown)
+        return
+    keepers = shown.pop("keepers")
+    out.pairs(str(folder), {name: _plain(value) for name, value in shown.items()})
+    out.table(
+        "who signed last",
+        ("name", "size#", "behind#", "at"),
+        [(k["name"], k["size"], head.size - k["size"], k["at"]) for k in keepers],
+    )
+
+
+def _print_genesis(
+    record: Any, network: bytes, output: Path, trust: Path | None, as_json: bool
+) -> None:
+    from tallystick.protocol.genesis import log_origin
+
+    origin = log_origin(record.name, network)
+    if as_json:
+        out.json({"network": network, "origin": origin, "genesis": str(output)})
+        return
+    out.pairs(
+        "network founded on paper",
+        {
+            "network": network.hex(),
+            "log's origin": origin,
+            "founding file": output,
+            "trust policy": trust,
+            "organisations": len(record.organisations),
+            "keepers": len(record.keepers),
+        },
+    )
+    if len(record.keepers) == 0:
+        out.warn("No keeper: receipts rest on the operator's word alone.")
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """A new file, never over another; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as file:
+        file.write(data)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.hex()
+    return f"{value:,}" if isinstance(value, int) else value
+
+
+def _read_plan(data: bytes) -> dict[str, Any]:
+    try:
+        return tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        fail(
+            *("cli.not_toml", "创始方案不是有效的 TOML", "the plan is not TOML"),
+            detail=str(error),
+            todo=("对照 tally genesis --example", "compare it with tally genesis --example"),
+        )
+
+
+def _genesis_of(plan: dict[str, Any], beside: Path) -> Any:
+    """The founding file that a plan describes; what the plan names wrongly is refused by field."""
+    from tallystick.cli.inputs import parse_key
+    from tallystick.engines.clock import Clock
+    from tallystick.protocol.canonical import narrow
+    from tallystick.protocol.genesis import Genesis
+    from tallystick.protocol.values import format_instant
+
+    def key(owner: dict[str, Any], name: str) -> bytes:
+        if not isinstance(owner.get(name), str):
+            fail("cli.plan", f"缺少 {name}", f"the plan lacks a {name}", path=name)
+        return parse_key(owner[name], beside)
+
+    def organisation(one: dict[str, Any]) -> dict[str, Any]:
+        kept = {name: value for name, value in one.items() if name != "title"}
+        keys = [{**each, "key": key(each, "key")} for each in one.get("keys", [])]
+        return kept | {"root_key": key(one, "root_key"), "keys": keys}
+
+    hours = plan.get("utc_offset_hours", 0)
+    offset = int(hours * 3600) if isinstance(hours, int | float) else 0
+    stated = {
+        "format": "tallystick/genesis/v1",
+        "name": plan.get("name", ""),
+        "region": plan.get("region", 0),
+        "utc_offset_seconds": plan.get("utc_offset_seconds", offset),
+        "founded_at": plan.get("founded_at") or format_instant(Clock().now()),
+        "nonce": secrets.token_bytes(16),
+        "log_keys": [parse_key(str(each), beside) for each in plan.get("log_keys", [])],
+        "organisations": [organisation(one) for one in plan.get("organisations", [])],
+        "keepers": [{**one, "key": key(one, "key")} for one in plan.get("keepers", [])],
+    }
+    return narrow(stated, Genesis)
+
+
+def _policy_of(plan: dict[str, Any], record: Any, network: bytes) -> Any:
+    trust = plan.get("trust", {})
+    titles = {one["org"]: one["title"] for one in plan.get("organisations", []) if one.get("title")}
+    return make_policy(
+        record,
+        network,
+        threshold=trust.get("threshold", len(record.keepers)),
+        required=trust.get("required", []),
+        status_max_age_seconds=trust.get("status_max_age_seconds", 86_400),
+        names=titles,
+    )
+
+
+def make_policy(
+    record: Any,
+    network: bytes,
+    *,
+    threshold: int,
+    required: list[str],
+    status_max_age_seconds: int,
+    names: dict[str, str],
+) -> Any:
+    """The first trust policy of a network: all keepers of its founding file."""
+    from tallystick.protocol.canonical import narrow
+    from tallystick.protocol.genesis import log_origin
+    from tallystick.protocol.trust import TrustPolicy
+
+    stated = {
+        "format": "tallystick/trust/v1",
+        "version": 1,
+        "network": network,
+        "origin": log_origin(record.name, network),
+        "log_keys": list(record.log_keys),
+        "keepers": [{"name": one.name, "org": one.org, "key": one.key} for one in record.keepers],
+        "threshold": threshold,
+        "required": required,
+        "status_max_age_seconds": status_max_age_seconds,
+        "names": names,
+    }
+    return narrow(stated, TrustPolicy)

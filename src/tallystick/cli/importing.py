@@ -1,0 +1,260 @@
+"""`tally bills import` and `tally bills archive`: real input, and finance's archive at work.
+
+Invariant: an import exits with 0 only when everything reconciles to the cent.
+See docs/spec/archive.md.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tallystick.cli import options, out
+from tallystick.cli.failures import FALSE, fail
+
+if TYPE_CHECKING:
+    from tallystick.apps.bills.archive_office import ArchiveOffice
+    from tallystick.apps.bills.synthea import ImportReport
+    from tallystick.apps.bills.synthea_ledger import ImportLedger
+
+REFUSED_SHOWN_MAX = 20
+ROUND_SECONDS = 0.5
+
+import_app = typer.Typer(no_args_is_help=True, help="Bills out of other systems' exports.")
+archive_app = typer.Typer(no_args_is_help=True, help="Finance's archive of bodies.")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the commands of this file into the tree."""
+    app.add_typer(import_app, name="import")
+    app.add_typer(archive_app, name="archive")
+
+
+@import_app.command()
+def synthea(
+    export: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of Synthea's CSV files.")],
+    folder: options.LedgerDir = Path("synthea-ledger"),
+    passphrase_file: options.Passphrase = None,
+    dry_run: options.DryRun = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Bills out of a Synthea export, reconciled for each organisation and insurer, to the cent.
+
+    Founds a ledger in --dir if there is none. Exit code 0 only when everything reconciles. Run it
+    with --dry-run first: it reads and checks all and changes nothing.
+    """
+    from tallystick.apps.bills.synthea import import_synthea, preview_synthea
+
+    if not export.is_dir():
+        raise FileNotFoundError(2, "no such folder", str(export))
+    new = not (folder / "ledger.db").exists()
+    # A damaged export must not even found a ledger.
+    report = preview_synthea(export) if new else None
+    if report is None or not dry_run:
+        with _import_ledger(folder, passphrase_file) as ledger, out.progress() as bar:
+            task = bar.add_task("bills issued", total=None)
+
+            def told(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total)
+
+            report = import_synthea(export, ledger, dry_run=dry_run, progress=told)
+    if as_json:
+        out.json(report.document())
+    else:
+        _print_report(report)
+    if not report.succeeded:
+        raise typer.Exit(FALSE)
+
+
+@archive_app.command()
+def run(
+    folder: Annotated[Path, typer.Option("--dir", "-d", help="The archive's own folder.")],
+    source: Annotated[Path, typer.Option("--from", help="The ledger's folder.")],
+    mailbox: Annotated[Path, typer.Option("--mailbox", help="Folder that issuers deliver into.")],
+    org: Annotated[str, typer.Option("--org", help="The organisation whose archive it is.")],
+    key: Annotated[Path, typer.Option("--key", "-k", help="Its operating key file.")],
+    archive_key: Annotated[Path, typer.Option("--archive-key", help="The archive's vault key.")],
+    delivery_key: Annotated[
+        list[Path],
+        typer.Option("--delivery-key", help="Key that opens deliveries; may be repeated."),
+    ],
+    passphrase_file: options.Passphrase = None,
+    patience: Annotated[
+        int, typer.Option("--patience", help="Seconds before a missing body is named.", min=0)
+    ] = 600,
+    once: Annotated[bool, typer.Option("--once", help="One round, then end.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Follow the ledger, check and store what issuers deliver, and say how far all is archived.
+
+    What it says it signs and leaves in the running node's box. Stop it with Ctrl-C.
+    """
+    from tallystick.cli.keeping import orphaned, stop_event
+
+    sums = {"blocks": 0, "archived": 0, "wrong": 0, "turned_away": 0, "proposed": 0}
+    busy = 0.0
+    stopping = stop_event()
+    opened = _archive_office(
+        folder, source, mailbox, org, key, archive_key, delivery_key, passphrase_file, patience
+    )
+    with opened as office:
+        while not stopping.is_set() and not orphaned():
+            started = time.monotonic()
+            done = office.run_once()
+            busy += time.monotonic() - started if done.archived else 0
+            for name in sums:
+                sums[name] += getattr(done, name)
+            for detail in done.details:
+                out.warn(f"not archived: {out.plain(detail)}")
+            if once:
+                break
+            if not done.blocks and not done.archived:
+                stopping.wait(ROUND_SECONDS)
+    if as_json:
+        out.json(sums | {"busy_milliseconds": int(busy * 1000)})
+    else:
+        out.pairs("archive", {name.replace("_", " "): f"{n:,}" for name, n in sums.items()})
+
+
+@archive_app.command()
+def findings(
+    folder: Annotated[Path, typer.Option("--dir", "-d", help="The archive's own folder.")],
+    archive_key: Annotated[Path, typer.Option("--archive-key", help="The archive's vault key.")],
+    passphrase_file: options.Passphrase = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """What the archive found: broken rules, repeated settlements, next bills of live ones."""
+    from tallystick.apps.bills.checks import business_keys_of, check_content
+    from tallystick.cli.inputs import load_vault
+    from tallystick.vault import Archive, Expected
+
+    def none(_: Expected) -> Any:
+        raise LookupError("nothing is judged here")
+
+    if not folder.is_dir():
+        raise FileNotFoundError(2, "no such folder", str(folder))
+    key = load_vault(archive_key, passphrase_file)
+    with Archive.open(
+        folder / "bodies",
+        key.secret,
+        delivery_keys={},
+        fetch_record=none,
+        check=check_content,
+        business=business_keys_of,
+    ) as archive:
+        found = [one for _, one in archive.findings()] + archive.find_unreversed()
+    if as_json:
+        out.json({"findings": [out.hex_bytes(one) | {"digest": one.digest} for one in found]})
+        return
+    out.table(
+        "findings",
+        ("kind", "issuer", "bill", "reason", "field", "found"),
+        [
+            (f.kind, f.issuer, f"{f.code}:{f.number:010d}", f.reason, f.path, f.detail)
+            for f in found
+        ],
+    )
+
+
+@contextmanager
+def _import_ledger(folder: Path, passphrase_file: Path | None) -> Iterator[ImportLedger]:
+    """The ledger in `folder` with the keys beside it; founded when there is none."""
+    from tallystick.apps.bills.synthea_ledger import LOG, ImportLedger, KeyFolder, found_for_import
+    from tallystick.cli.inputs import passphrase_of
+    from tallystick.engines.clock import Clock
+    from tallystick.node import Node
+
+    new = not (folder / "ledger.db").exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    keys = KeyFolder(folder / "keys", passphrase_of(passphrase_file, new=new))
+    if new:
+        node = found_for_import(folder, keys, Node.found, at=Clock().now())
+    else:
+        node = Node.open(folder, keys.held(LOG))
+    with node:
+        yield ImportLedger(node, folder, keys)
+
+
+@contextmanager
+def _archive_office(
+    folder: Path,
+    source: Path,
+    mailbox: Path,
+    org: str,
+    key: Path,
+    archive_key: Path,
+    delivery_keys: list[Path],
+    passphrase_file: Path | None,
+    patience: int,
+) -> Iterator[ArchiveOffice]:
+    from tallystick.apps.bills.archive_office import ArchiveOffice
+    from tallystick.apps.bills.checks import business_keys_of, check_content
+    from tallystick.apps.bills.followed import Followed
+    from tallystick.apps.bills.sending import drop
+    from tallystick.cli.inputs import load_delivery, load_signer, load_vault
+    from tallystick.engines.clock import Clock
+    from tallystick.ledger.feed import FeedReader
+    from tallystick.node import BOX, FEED
+    from tallystick.protocol.genesis import read_genesis
+    from tallystick.vault import Archive
+
+    feed, box = FeedReader(source / FEED), source / BOX
+    if not box.is_dir():
+        fail("cli.no_ledger", "该目录中没有账本", "no ledger here", detail=str(source))
+    _, network = read_genesis(feed.genesis())
+    opened = [load_delivery(each, passphrase_file) for each in delivery_keys]
+    with (
+        Followed(folder / "records", network) as followed,
+        Archive.open(
+            folder / "bodies",
+            load_vault(archive_key, passphrase_file).secret,
+            delivery_keys={each.public_key: each.private_key for each in opened},
+            fetch_record=followed.record,
+            check=check_content,
+            business=business_keys_of,
+        ) as archive,
+    ):
+        yield ArchiveOffice(
+            archive,
+            followed,
+            org=org,
+            network=network,
+            signer=load_signer(key, passphrase_file),
+            source=feed,
+            box=mailbox,
+            submit=lambda data: drop(box, data),
+            clock=Clock().now,
+            patience_seconds=patience,
+        )
+
+
+def _print_report(report: ImportReport) -> None:
+    account = report.reconciliation
+    heading, *rows = account.table()
+    amounts = [f"{name}#" for name in heading[2:]]
+    out.table("reconciliation, in USD", (*heading[:2], *amounts), rows)
+    refused = account.refusals
+    if refused:
+        out.table(
+            f"{len(refused):,} claims are no bills",
+            ("line#", "claim", "reason", "field", "found"),
+            [
+                (one.line, one.claim, one.reason, one.path, one.detail)
+                for one in refused[:REFUSED_SHOWN_MAX]
+            ],
+        )
+        if len(refused) > REFUSED_SHOWN_MAX:
+            out.say(f"… and {len(refused) - REFUSED_SHOWN_MAX:,} more; --json has all")
+    would = "would become" if report.dry_run else "became"
+    out.say(
+        f"{report.issued:,} of {account.claims:,} claims {would} bills, {report.before:,} before"
+    )
+    if report.succeeded:
+        out.say("reconciled: source = imported + credits + refused, to the cent", "bold green")
+    else:
+        out.say("NOT reconciled: see the column ±", "bold red")

@@ -1,0 +1,177 @@
+"""What commands read: files of bounded size, key files and their passphrases, amounts, instants.
+
+Invariant: no file is read beyond its limit, and a passphrase is never taken from the command line,
+where other users of the machine could see it. See docs/cli.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from tallystick.cli.failures import fail
+from tallystick.keyring import (
+    DeliveryKey,
+    KeySigner,
+    VaultKey,
+    load,
+    load_delivery_key,
+    load_vault_key,
+)
+from tallystick.protocol.errors import VerificationFailed
+from tallystick.protocol.trust import TRUST_BYTES_MAX, TrustPolicy, read_trust
+
+TEXT_BYTES_MAX = 64 * 1024 * 1024
+"""A file of drafts: some tens of thousands of bills."""
+
+
+def read_file(path: Path, bytes_max: int) -> bytes:
+    """A plain file's bytes; fails when there are more than `bytes_max`."""
+    with path.open("rb", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            fail("cli.not_a_file", "不是普通文件", "this is no plain file", detail=str(path))
+        data = _read_all(file, bytes_max + 1)
+    if len(data) > bytes_max:
+        fail(
+            *("cli.too_large", "文件过大", "the file is too large"),
+            detail=f"{path}: more than {bytes_max:,} bytes",
+            todo=("核对是否选错文件", "check that it is the file you mean"),
+        )
+    return data
+
+
+def read_json(path: Path, bytes_max: int = TEXT_BYTES_MAX) -> Any:
+    """Any JSON, as people write it; ``-`` is the standard input."""
+    data = sys.stdin.buffer.read(bytes_max) if str(path) == "-" else read_file(path, bytes_max)
+    try:
+        return json.loads(data, parse_float=_no_float)
+    except (ValueError, RecursionError) as error:
+        fail(
+            *("cli.not_json", "不是有效的 JSON", "this is not JSON"),
+            detail=f"{path}: {error}",
+            todo=("改正所示位置", "mend it at the place that is named"),
+        )
+
+
+def passphrase_of(file: Path | None, *, new: bool = False) -> str | None:
+    """A passphrase out of a file's first line, or asked for on the terminal (``-``); None: none."""
+    if file is None:
+        return None
+    if str(file) == "-":
+        asked: str = typer.prompt("Passphrase", hide_input=True, confirmation_prompt=new, err=True)
+        return asked
+    line = read_file(file, 4096).decode(errors="replace").split("\n")[0].rstrip("\r")
+    if not line:
+        fail("cli.passphrase_empty", "口令为空", "the passphrase is empty", detail=str(file))
+    return line
+
+
+def load_signer(path: Path, passphrase_file: Path | None) -> KeySigner:
+    """The signing key in a file; asks for its passphrase when it is locked and we can ask."""
+    try:
+        return load(path, passphrase_of(passphrase_file))
+    except VerificationFailed as error:
+        if passphrase_file is None and "passphrase" in error.detail and sys.stdin.isatty():
+            return load(path, passphrase_of(Path("-")))
+        raise
+
+
+def load_vault(path: Path, passphrase_file: Path | None) -> VaultKey:
+    """The key of a vault."""
+    return load_vault_key(path, passphrase_of(passphrase_file))
+
+
+def load_delivery(path: Path, passphrase_file: Path | None) -> DeliveryKey:
+    """A key that deliveries are opened with."""
+    return load_delivery_key(path, passphrase_of(passphrase_file))
+
+
+def parse_key(text: str, beside: Path = Path()) -> bytes:
+    """A public key: 64 hex digits, or the path of a key file, whose public part is taken."""
+    from tallystick.keyring import read_public
+
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        return read_public(beside / text).public
+    if len(key) != 32:
+        fail("cli.key", "公钥应为 64 位十六进制", "a public key has 64 hex digits", detail=text)
+    return key
+
+
+def parse_hex(text: str, what: str, length: int = 32) -> bytes:
+    """Bytes written in hex."""
+    try:
+        data = bytes.fromhex(text)
+    except ValueError:
+        data = b""
+    if len(data) != length:
+        fail("cli.hex", f"应为 {length * 2} 位十六进制", f"{what}: {length * 2} hex digits needed")
+    return data
+
+
+def parse_bill(text: str) -> tuple[int, int]:
+    """Code and number of ``33060126:0000100001`` or ``33060126:100001``."""
+    code, _, digits = text.partition(":")
+    if not (code.isascii() and code.isdigit() and len(code) == 8 and code[0] != "0"):
+        _bad_bill(text)
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 10 and int(digits)):
+        _bad_bill(text)
+    return int(code), int(digits)
+
+
+def parse_range(text: str) -> tuple[int, int]:
+    """``1-5000`` or ``17``: first and last number."""
+    first, dash, last = text.replace(",", "").partition("-")
+    ends = (first, last if dash else first)
+    if not all(each.isascii() and each.isdigit() and len(each) <= 10 for each in ends):
+        fail(
+            *("cli.range", "号段应写作 起号-止号", "a range is written FIRST-LAST, like 1-5000"),
+            detail=text,
+        )
+    return int(ends[0]), int(ends[1])
+
+
+def read_policy(path: Path | None) -> TrustPolicy:
+    """The trust policy: as named, else $TALLY_TRUST, else the one in the user's configuration."""
+    home = os.environ.get("XDG_CONFIG_HOME")
+    folder = Path(home) if home else Path.home() / ".config"
+    named = path or Path(os.environ.get("TALLY_TRUST") or folder / "tallystick" / "trust.json")
+    if not named.exists():
+        fail(
+            *("cli.no_trust", "没有信任策略，无法判断真伪"),
+            "there is no trust policy, and without one nothing can be judged",
+            todo=(
+                "从可信渠道取得 trust.json，用 --trust 或 TALLY_TRUST 指明",
+                "get trust.json from whom you trust, never from whoever shows you the receipt; "
+                "name it with --trust or $TALLY_TRUST",
+            ),
+            detail=str(named),
+        )
+    return read_trust(read_file(named, TRUST_BYTES_MAX).removesuffix(b"\n"))
+
+
+def _no_float(text: str) -> int:
+    raise ValueError(f"{text}: amounts are whole minor units, not fractions")
+
+
+def _read_all(file: Any, count: int) -> bytes:
+    parts, left = [], count
+    while left > 0 and (part := file.read(min(left, 1 << 20))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def _bad_bill(text: str) -> None:
+    fail(
+        *("cli.bill", "票据应写作 代码:号码"),
+        "a bill is written CODE:NUMBER, like 33060126:0000000001",
+        detail=text,
+    )

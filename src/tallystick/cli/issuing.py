@@ -1,0 +1,316 @@
+"""`tally bills issue`, `reverse`, `replace` and what else befalls bills and their issuers.
+
+What has a private body goes through the issuer's office and its vault.
+
+Invariant: no record is submitted whose body is not in the vault. See docs/guides/office.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tallystick.cli import options, out
+from tallystick.cli.acting import ITEMS_SHOWN_MAX, How, act, acting, nonce
+from tallystick.cli.failures import REFUSED, fail
+from tallystick.cli.reasons import both, explain
+
+if TYPE_CHECKING:
+    from tallystick.apps.bills.acts import Issued
+    from tallystick.apps.bills.office import Office
+    from tallystick.cli.offices import Where
+
+CHUNK = 1_000
+"""Bills between two steps of the progress bar: a transaction's most."""
+
+Bill = Annotated[str, typer.Argument(help="CODE:NUMBER, like 33060126:0000000001.")]
+Bills = Annotated[list[str], typer.Argument(help="CODE:NUMBER, one or several.")]
+Draft = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="JSON: one body, or a list of them, without network and number; - for stdin. "
+        "Amounts are whole minor units (fen), names in _e4 count 1/10000 yuan.",
+    ),
+]
+DeliverTo = Annotated[
+    str | None,
+    typer.Option("--deliver-to", help="ORG=KEY: whose archive gets the bodies, sealed to its key."),
+]
+Mailbox = Annotated[
+    Path | None, typer.Option("--mailbox", help="Folder into which due deliveries are put.")
+]
+IssuerOrg = Annotated[str, typer.Argument(help="Organisation that issues bills.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the commands of this file into the tree."""
+    for command in (issue, reverse, replace, withhold, release):
+        app.command(command.__name__)(acting(command))
+    app.command("deliver")(acting(deliver))
+    app.command("suspend-issuer")(acting(suspend_issuer))
+    app.command("resume-issuer")(acting(resume_issuer))
+
+
+def issue(
+    how: How,
+    file: Draft,
+    vault: options.VaultDir,
+    vault_key: options.VaultKeyFile,
+    vault_passphrase_file: options.VaultPassphrase = None,
+    deliver_to: DeliverTo = None,
+    mailbox: Mailbox = None,
+) -> None:
+    """Issue bills out of drafts: numbers are taken in order, bodies kept in the vault."""
+    drafts = read_drafts(file)
+    where = _where(vault, vault_key, vault_passphrase_file, deliver_to, mailbox)
+    _through_office(how, where, drafts, lambda office, some: office.issue(some), "issued")
+
+
+def reverse(
+    how: How,
+    bills: Bills,
+    vault: options.VaultDir,
+    vault_key: options.VaultKeyFile,
+    reason: options.Reason,
+    vault_passphrase_file: options.VaultPassphrase = None,
+    deliver_to: DeliverTo = None,
+    mailbox: Mailbox = None,
+) -> None:
+    """Reverse bills whole (冲红): a red bill for each, out of your own numbers."""
+    from tallystick.apps.bills.acts import Reversal
+    from tallystick.cli.inputs import parse_bill
+
+    wanted = [Reversal(*parse_bill(bill), reason) for bill in bills]
+    where = _where(vault, vault_key, vault_passphrase_file, deliver_to, mailbox)
+    _through_office(how, where, wanted, lambda office, some: office.reverse(some), "reversed")
+
+
+def replace(
+    how: How,
+    bill: Bill,
+    file: Draft,
+    vault: options.VaultDir,
+    vault_key: options.VaultKeyFile,
+    reason: options.Reason,
+    vault_passphrase_file: options.VaultPassphrase = None,
+    deliver_to: DeliverTo = None,
+    mailbox: Mailbox = None,
+) -> None:
+    """Reverse a bill and issue another in its place, all or nothing (冲红重开)."""
+    from tallystick.apps.bills.acts import Replacement
+    from tallystick.cli.inputs import parse_bill
+
+    (draft, *more) = read_drafts(file)
+    if more:
+        fail("cli.one_draft", "只能用一张新票替换", "one bill is replaced by one draft")
+    wanted = [Replacement(*parse_bill(bill), reason, draft)]
+    where = _where(vault, vault_key, vault_passphrase_file, deliver_to, mailbox)
+    _through_office(how, where, wanted, lambda office, some: office.replace(some), "replaced")
+
+
+def withhold(how: How, bills: Bills, reason: options.Reason) -> None:
+    """Let bills not be claimed, as while a patient is in arrears."""
+    from tallystick.contracts.bills.items import Withhold
+
+    act(how, "bills.withhold/1", lambda view: _of_bills(view, Withhold, bills, reason))
+
+
+def release(how: How, bills: Bills, reason: options.Reason) -> None:
+    """Let withheld bills be claimed after all."""
+    from tallystick.contracts.bills.items import Release
+
+    act(how, "bills.release/1", lambda view: _of_bills(view, Release, bills, reason))
+
+
+def deliver(
+    how: How,
+    mailbox: Annotated[Path, typer.Argument(help="Folder that the archive reads.")],
+    vault: options.VaultDir,
+    vault_key: options.VaultKeyFile,
+    vault_passphrase_file: options.VaultPassphrase = None,
+    deliver_to: DeliverTo = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Owe anew the bodies that the archive says it lacks.")
+    ] = False,
+) -> None:
+    """Put the bodies that are due into the archive's mail folder."""
+    from tallystick.cli.offices import open_office
+
+    delivered = owed = 0
+    where = _where(vault, vault_key, vault_passphrase_file, deliver_to, None)
+    with open_office(how, where) as office:
+        owed = office.deliver_again() if again else 0
+        mailbox.mkdir(parents=True, exist_ok=True)
+        while some := office.deliver(mailbox).delivered:
+            delivered += some
+    if how.as_json:
+        out.json({"delivered": delivered, "owed_anew": owed})
+    else:
+        out.say(f"{delivered:,} bodies delivered, {owed:,} of them owed anew")
+
+
+def suspend_issuer(how: How, org: IssuerOrg, reason: options.Reason) -> None:
+    """Stop an organisation from issuing; what it owes, reversals, it still may do."""
+    from tallystick.contracts.bills.items import SuspendIssuer
+
+    item = SuspendIssuer(nonce=nonce(), issuer=org, reason=reason)
+    act(how, "bills.suspend_issuer/1", [item])
+
+
+def resume_issuer(how: How, org: IssuerOrg, reason: options.Reason) -> None:
+    """Let a suspended organisation issue again."""
+    from tallystick.contracts.bills.items import ResumeIssuer
+
+    item = ResumeIssuer(nonce=nonce(), issuer=org, reason=reason)
+    act(how, "bills.resume_issuer/1", [item])
+
+
+def read_drafts(file: Path) -> list[Any]:
+    """Bodies out of a file of JSON; network and number are the office's to fill in."""
+    from tallystick.cli.inputs import read_json
+    from tallystick.contracts.bills.body import Body
+    from tallystick.protocol.canonical import narrow, replace
+    from tallystick.protocol.errors import Malformed
+
+    stated = read_json(file)
+    listed = stated if isinstance(stated, list) else [stated]
+    if not listed or not all(isinstance(each, dict) for each in listed):
+        fail(
+            *("cli.drafts", "应为一个或多个 JSON 对象", "a draft is a JSON object, or a list of"),
+            detail=str(file),
+        )
+    drafts = []
+    for n, one in enumerate(listed):
+        try:
+            whole = narrow(_filled_in(one), Body)
+        except Malformed as error:
+            raise Malformed(error.detail, path=f"{n}/{error.path}".rstrip("/")) from None
+        drafts.append(replace(whole, network=b"", number=0))
+    return drafts
+
+
+def _filled_in(draft: dict[str, Any]) -> dict[str, Any]:
+    """A draft with what the office sets later, and what follows from its code."""
+    code = draft.get("code", 0)
+    known = {"network": "A" * 43 + "=", "number": 1, "kind": "blue", "ordinal": 1}
+    if isinstance(code, int):
+        known["type"] = code // 100
+    return known | draft | {"network": "A" * 43 + "=", "number": 1}
+
+
+def _of_bills(view: Any, kind: Any, bills: list[str], reason: str) -> list[Any]:
+    from tallystick.cli.inputs import parse_bill
+    from tallystick.contracts.bills.records import format_bill_id
+    from tallystick.contracts.bills.views import find_bill
+
+    made = []
+    for text in bills:
+        bill = format_bill_id(*parse_bill(text))
+        row = find_bill(view, bill)
+        version = row.version if row else 0
+        made.append(kind(nonce=nonce(), bill=bill, version=version, reason=reason))
+    return made
+
+
+def _where(
+    vault: Path, key: Path, passphrase: Path | None, deliver_to: str | None, mailbox: Path | None
+) -> Where:
+    from tallystick.cli.offices import Where
+
+    return Where(vault, key, passphrase, deliver_to, mailbox)
+
+
+def _through_office(
+    how: How,
+    where: Where,
+    wanted: Sequence[Any],
+    do: Callable[[Office, Sequence[Any]], list[Issued]],
+    done_word: str,
+) -> None:
+    """Hand all to the office in batches; prints one line a bill, or sums."""
+    from tallystick.cli.offices import open_office
+
+    if how.dry_run:
+        _check_drafts(how, wanted)
+        return
+    answers: list[Issued] = []
+    with open_office(how, where) as office, out.progress() as bar:
+        task = bar.add_task(done_word, total=len(wanted))
+        for start in range(0, len(wanted), CHUNK):
+            some = wanted[start : start + CHUNK]
+            answers += do(office, some)
+            bar.advance(task, len(some))
+    _print_issued(how, answers, done_word)
+
+
+def _check_drafts(how: How, wanted: Sequence[Any]) -> None:
+    """A dry run of what has bodies: their content rules, as the ledger's types are now."""
+    from tallystick.apps.bills.acts import Replacement, Reversal
+    from tallystick.cli.reading import reading
+    from tallystick.contracts.bills.content import check_body
+    from tallystick.contracts.bills.reasons import BillsReason
+    from tallystick.contracts.bills.records import format_bill_id
+    from tallystick.contracts.bills.views import find_bill, find_type_at
+    from tallystick.protocol.canonical import replace
+    from tallystick.protocol.errors import Rejected
+    from tallystick.protocol.values import parse_instant
+
+    with reading(how.box or how.dir) as view:
+        for one in wanted:
+            draft = getattr(one, "draft", one)
+            if isinstance(one, Reversal | Replacement):
+                bill = find_bill(view, format_bill_id(one.code, one.number))
+                if bill is None or bill.state != "issued":
+                    reason = BillsReason.BILL_UNKNOWN if bill is None else BillsReason.BILL_STATE
+                    raise Rejected(reason, path="bill")
+            if draft is None:
+                continue
+            kind = find_type_at(view, draft.code // 100, parse_instant(draft.issued_at))
+            if kind is None:
+                raise Rejected(BillsReason.TYPE_UNKNOWN, path="code")
+            check_body(replace(draft, network=view.network, number=1), kind.rules)
+        network = view.network
+    if how.as_json:
+        out.json({"dry_run": True, "network": network, "checked": len(wanted)})
+    else:
+        out.say(f"{len(wanted)} checked: the content rules pass; nothing was changed", "bold green")
+
+
+def _print_issued(how: How, answers: list[Issued], done_word: str) -> None:
+    from tallystick.contracts.bills.records import format_bill_id
+
+    refused = [one for one in answers if not one.accepted]
+    rows = [
+        {
+            "bill": format_bill_id(one.code, one.number) if one.number else None,
+            "outcome": one.outcome,
+            "entry": one.entry,
+            "path": one.path,
+            "detail": one.detail,
+        }
+        for one in answers
+    ]
+    if how.as_json:
+        out.json({"bills": rows, "refused": len(refused)})
+    else:
+        style = "bold yellow" if refused else "bold green"
+        out.say(f"{len(answers) - len(refused):,} of {len(answers):,} {done_word}", style)
+        shown = [row for row in rows if row["outcome"] != "accepted"] or rows
+        out.table(
+            "refused" if refused else done_word,
+            ("bill", "entry#", "outcome", "field", "found"),
+            [
+                (row["bill"], row["entry"], both(str(row["outcome"])), row["path"], row["detail"])
+                for row in shown[:ITEMS_SHOWN_MAX]
+            ],
+        )
+        if len(shown) > ITEMS_SHOWN_MAX:
+            out.say(f"… and {len(shown) - ITEMS_SHOWN_MAX:,} more; --json has all")
+        for code in dict.fromkeys(one.outcome for one in refused):
+            out.say(f"  {code}: {explain(code, out.language())}")
+    if refused:
+        raise typer.Exit(REFUSED)

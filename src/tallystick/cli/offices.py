@@ -1,0 +1,96 @@
+"""An issuer's office over a desk, as the commands and the demo open it.
+
+Invariant: whatever was under way when an office last stopped is settled before it acts again.
+See docs/guides/office.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tallystick.apps.bills.drafting import Recipient
+from tallystick.apps.bills.holders import derive_holder_key
+from tallystick.apps.bills.office import Office
+from tallystick.cli.acting import How, owner_of
+from tallystick.cli.desk import Desk, open_desk
+from tallystick.cli.failures import fail
+from tallystick.cli.inputs import load_signer, load_vault, parse_key
+from tallystick.keyring import KeySigner, VaultKey
+from tallystick.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where an office keeps bodies, and to whom it delivers them."""
+
+    vault: Path
+    vault_key: Path
+    vault_passphrase_file: Path | None = None
+    deliver_to: str | None = None
+    """``ORG=KEY``: the archive's organisation, and its delivery key (file or 64 hex digits)."""
+    mailbox: Path | None = None
+
+
+@contextmanager
+def office_over(
+    desk: Desk,
+    folder: Path,
+    *,
+    signer: KeySigner,
+    vault_key: VaultKey,
+    archive: Recipient | None = None,
+) -> Iterator[Office]:
+    """The office of whose key it is, its vault in `folder`; what was under way is settled first."""
+    with desk.view() as view:
+        org = owner_of(view, signer.public_key)
+    with Vault.open(folder, vault_key.secret) as vault:
+        office = Office(
+            folder,
+            vault,
+            org=org,
+            network=desk.network,
+            signer=signer,
+            holder_key=derive_holder_key(vault_key.secret),
+            submit=desk.submit,
+            view=desk.view,
+            clock=desk.now,
+            archive=archive,
+        )
+        office.resolve()
+        yield office
+
+
+@contextmanager
+def open_office(how: How, where: Where) -> Iterator[Office]:
+    """The office that the options of a command name."""
+    if how.key is None:
+        fail("cli.no_key", "缺少签名密钥", "which key signs this? name its file with --key")
+    signer = load_signer(how.key, how.passphrase_file)
+    vault_key = load_vault(where.vault_key, where.vault_passphrase_file)
+    archive = parse_recipient(where.deliver_to)
+    with (
+        open_desk(
+            how.box or how.dir, box=how.box is not None, log_key=how.log_key, passphrase_file=None
+        ) as desk,
+        office_over(
+            desk, where.vault, signer=signer, vault_key=vault_key, archive=archive
+        ) as office,
+    ):
+        yield office
+        if where.mailbox is not None:
+            where.mailbox.mkdir(parents=True, exist_ok=True)
+            while office.deliver(where.mailbox).delivered:
+                pass
+
+
+def parse_recipient(text: str | None) -> Recipient | None:
+    """``finance=<key file or hex>``, or None."""
+    if text is None:
+        return None
+    org, equals, key = text.partition("=")
+    if not equals:
+        fail("cli.deliver_to", "应写作 单位=密钥", "--deliver-to is written ORG=KEY", detail=text)
+    return Recipient(org, parse_key(key))

@@ -1,0 +1,159 @@
+"""Receipts by command: made, verified offline, and each exit code of the verdicts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from counter import Counter, done, tally
+
+
+@pytest.fixture
+def receipt(standing: Counter, tmp_path: Path) -> Path:
+    path = tmp_path / "receipt.json"
+    done(
+        *("receipt", standing.bill(1), "--dir", standing.ledger, "--status", "--output", path),
+        *("--log-key", standing.key("log")),
+    )
+    return path
+
+
+def verify(standing: Counter, *arguments: object) -> tuple[int, str]:
+    answer = tally("verify", *arguments, "--trust", standing.trust)
+    return answer.code, answer.out.splitlines()[0] if answer.out else answer.err
+
+
+def test_a_good_bill_verifies_and_says_what_is_not_proven(standing: Counter, receipt: Path) -> None:
+    answer = tally("verify", receipt, "--status", "--trust", standing.trust)
+    lines = answer.out.splitlines()
+    assert answer.code == 0
+    assert lines[0] == "GOOD: authentic, accepted and good"
+    numbers = [line.split()[0] for line in lines if line.split()[0].isdigit()]
+    assert numbers == [str(n) for n in range(1, 16)]
+    assert any("第一医院 (hospital-01)" in line for line in lines)
+    assert lines[-1].startswith("Not proven:")
+
+
+def test_the_verdict_is_told_in_chinese(standing: Counter, receipt: Path) -> None:
+    answer = tally("verify", receipt, "--trust", standing.trust, "--lang", "zh")
+    assert answer.out.splitlines()[0] == "GOOD: 真实，已入账，现行有效"
+    assert "未证明" in answer.out
+
+
+def test_as_json_it_has_all_steps(standing: Counter, receipt: Path) -> None:
+    (document,) = tally("verify", receipt, "--status", "--trust", standing.trust, "--json").json[
+        "documents"
+    ]
+    assert (document["verdict"], document["exit_code"]) == ("good", 0)
+    assert document["zh"] == "真实，已入账，现行有效"
+    assert [step["number"] for step in document["steps"]] == list(range(1, 16))
+    assert document["keepers"] == ["k/finance"]
+
+
+def test_every_changed_digit_is_false(standing: Counter, receipt: Path) -> None:
+    data = receipt.read_bytes()
+    at = data.index(b'"total":') + len(b'"total":')
+    digit = b"8" if data[at : at + 1] == b"9" else b"9"
+    receipt.write_bytes(data[:at] + digit + data[at + 1 :])
+    code, line = verify(standing, receipt)
+    assert (code, line) == (1, "FALSE: false")
+
+
+def test_a_reversed_bill_is_authentic_but_not_good(counter: Counter, tmp_path: Path) -> None:
+    answer = counter.act(
+        "hospital-01",
+        *("bills", "reverse", counter.bill(2), "--reason", "refund", *counter.office()),
+    )
+    assert answer.code == 0, answer.err
+    counter.keep()
+    path = tmp_path / "reversed.json"
+    common = ("--dir", counter.ledger, "--log-key", counter.key("log"))
+    done("receipt", counter.bill(2), *common, "--status", "-o", path)
+    assert verify(counter, path)[0] == 3
+    done("receipt", counter.bill(1), *common, "-o", tmp_path / "plain.json")
+    assert verify(counter, tmp_path / "plain.json")[0] == 0
+    code, line = verify(counter, tmp_path / "plain.json", "--status")
+    assert (code, line.split(":")[0]) == (3, "NO_STATUS")
+
+
+def test_of_many_the_worst_counts_and_folders_are_searched(
+    standing: Counter, receipt: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for n in range(5):
+        (folder / f"{n}.json").write_bytes(receipt.read_bytes())
+    assert verify(standing, folder) == (0, "GOOD: authentic, accepted and good")
+    (folder / "5.json").write_text("{}")
+    assert verify(standing, folder)[0] == 2
+    (folder / "6.json").write_bytes(receipt.read_bytes().replace(b'"cash":', b'"cash":1', 1))
+    answer = tally("verify", folder, "--trust", standing.trust)
+    assert answer.code == 1 and answer.out.splitlines()[0].startswith("FALSE")
+    assert "6.json" in answer.out and "step 2" in answer.out
+
+
+@pytest.mark.parametrize("content", [b"", b"[", b"\xff\xfe", b"[" * 100_000, b"null", b"{}"])
+def test_what_is_no_receipt_is_unreadable(
+    standing: Counter, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "odd.json"
+    path.write_bytes(content)
+    assert verify(standing, path)[0] == 2
+
+
+def test_missing_files_and_huge_ones_are_unreadable(standing: Counter, tmp_path: Path) -> None:
+    huge = tmp_path / "huge.json"
+    with huge.open("wb") as file:
+        file.truncate(3 * 1024**3)
+    for path in (huge, tmp_path / "gone.json"):
+        assert verify(standing, path)[0] == 2
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert tally("verify", empty, "--trust", standing.trust).code == 2
+
+
+def test_without_a_policy_nothing_is_judged(
+    receipt: Path, standing: Counter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    # A policy that lies beside the receipt is whose who shows it: it must not be taken.
+    (receipt.parent / "trust.json").write_bytes(standing.trust.read_bytes())
+    answer = tally("verify", receipt, "--json")
+    assert (answer.code, answer.error["code"]) == (2, "cli.no_trust")
+    (tmp_path / "config" / "tallystick").mkdir(parents=True)
+    (tmp_path / "config" / "tallystick" / "trust.json").write_bytes(standing.trust.read_bytes())
+    assert tally("verify", receipt).code == 0
+    monkeypatch.setenv("TALLY_TRUST", str(tmp_path / "gone.json"))
+    assert tally("verify", receipt).code == 2
+
+
+def test_a_checkpoint_at_hand(standing: Counter, receipt: Path, tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    note.write_text(json.loads(receipt.read_bytes())["checkpoint"])
+    assert verify(standing, receipt, "--at", note)[0] == 0
+
+
+def test_equivocation_is_not_proven_of_one_history(standing: Counter, receipt: Path) -> None:
+    answer = tally("prove-equivocation", receipt, receipt, "--trust", standing.trust, "--json")
+    assert (answer.code, answer.error["code"]) == (1, "proof.none")
+    note = standing.ledger / "feed" / "checkpoint"
+    answer = tally("prove-equivocation", note, receipt, "--trust", standing.trust, "--json")
+    assert (answer.code, answer.error["code"]) == (2, "proof.kinds")
+
+
+@pytest.mark.parametrize(
+    ("what", "code"),
+    [("999", "cli.no_entry"), ("33060126", "cli.no_entry"), ("x", "cli.bill")],
+)
+def test_receipts_of_what_is_not_there(standing: Counter, what: str, code: str) -> None:
+    answer = tally("receipt", what, "--dir", standing.ledger)
+    assert answer.code == 2 and code in answer.err
+
+
+def test_a_receipt_waits_for_as_many_keepers_as_asked(standing: Counter) -> None:
+    answer = tally(
+        *("receipt", 0, "--dir", standing.ledger, "--keepers", 2, "--wait", 0),
+        *("--log-key", standing.key("log")),
+    )
+    assert answer.code == 4 and "1 of 2 keepers" in answer.err
