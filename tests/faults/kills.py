@@ -41,6 +41,7 @@ class Victims:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         self.chance = Random(seed)
         now = int(time.clock_gettime(time.CLOCK_REALTIME))
         self.ground = Ground(seed, founded_at=now - FOUNDED_AGO_SECONDS)

@@ -140,17 +140,27 @@ def _expected(error: TallystickError) -> Failure:
             "or stop the node first",
             *known,
         )
-    if name == "ClockDoubt":
-        return Failure(
-            *("cli.clock", DAMAGED, "本机时钟不可信", "this machine's clock is not believed"),
-            "校准时钟；确认无误后运行 tally clock confirm 目录",
-            "set the clock; if it is right, run tally clock confirm DIR",
-            *known,
-        )
+    if name in ("DiskFull", "ClockDoubt"):
+        return _of_the_machine(name, known)
     for kind, code, exit_code, zh, en, todo_zh, todo_en in _KINDS:
         if isinstance(error, kind):
             return Failure(code, exit_code, zh, en, todo_zh, todo_en, *known)
     return Failure("cli.failed", FALSE, "操作失败", "it failed", "", "", *known)
+
+
+def _of_the_machine(name: str, known: _Known) -> Failure:
+    if name == "DiskFull":
+        return Failure(
+            *("cli.disk_full", DAMAGED, "磁盘已满", "the disk is full"),
+            *("腾出空间后重新启动；账本没有损坏", "make room and start again; nothing is damaged"),
+            *known,
+        )
+    return Failure(
+        *("cli.clock", DAMAGED, "本机时钟不可信", "this machine's clock is not believed"),
+        "校准时钟；确认无误后运行 tally clock confirm 目录",
+        "set the clock; if it is right, run tally clock confirm DIR",
+        *known,
+    )
 
 
 _KINDS: tuple[tuple[type[TallystickError], str, int, str, str, str, str], ...] = (
