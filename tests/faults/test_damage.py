@@ -18,7 +18,7 @@ from tallystick.ledger.sqlite import FILE
 from tallystick.node import Node, rules
 from tallystick.protocol.errors import Damaged
 
-FLIPS = 120
+FLIPS = 80
 CUTS = 15
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 import tracemalloc
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 from faults.failing import steady
-from faults.ground import Ground, found
+from faults.ground import Ground, found, signer
 from faults.processes import ENVIRONMENT
 from faults.readers import EXPECTED, Reader, mutate, readers
 from faults.signed import signed_mutants
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 from tallystick.contracts.kit.reasons import LedgerReason
 from tallystick.engines.embedded import EmbeddedEngine
 from tallystick.ledger.ledger import Ledger
-from tallystick.node import rules
+from tallystick.node import Node, rules
 from tallystick.protocol.errors import Malformed, Rejected, VerificationFailed
 
 CHILD = Path(__file__).with_name("hostile_child.py")
@@ -133,3 +134,23 @@ def test_an_engine_takes_no_harm(tmp_path: Path) -> None:
             error = each.exception(60)
             assert error is None or isinstance(error, Rejected | VerificationFailed), error
         assert engine.failure is None
+
+
+def test_what_lies_among_the_cosignatures_stops_no_publisher(tmp_path: Path) -> None:
+    ground, chance = Ground(24), Random(25)
+    at = ground.founded_at + 3600
+    folder = found(ground, tmp_path / "ledger")
+    note = by_name("note").good
+    with Node.open(folder, signer("log"), clock=steady(at)) as node:
+        cosigned = folder / "feed" / "cosigned"
+        (cosigned / "a-folder").mkdir()
+        for n in range(100):
+            (cosigned / f"{n}").write_bytes(mutate(note, chance))
+        (cosigned / "large").write_bytes(b"a\n" * 1_000_000)
+        first = node.submit(ground.issue("north", 1, at)).result(60).first
+        for _ in range(200):
+            with suppress(LookupError):
+                assert node.receipt(first)
+                break
+            time.sleep(0.02)
+        assert node.publisher.failure is None

@@ -147,7 +147,7 @@ class Publisher:
                 with path.open("rb") as file:
                     note = parse_note(file.read(NOTE_BYTES_MAX + 1))
                 checkpoint = parse_checkpoint(note.text)
-            except (Malformed, FileNotFoundError):
+            except (Malformed, OSError):
                 continue
             if self._roots.get(checkpoint.size) == checkpoint.root:
                 self._take(checkpoint.size, note)
