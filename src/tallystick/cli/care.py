@@ -48,7 +48,7 @@ def doctor(
 
         report = examine(folder, rules(), told, deep=deep, now=Clock().now())
     if as_json:
-        out.json(dataclasses.asdict(report) | {"sound": report.sound})
+        out.json(dataclasses.asdict(report) | {"folder": str(folder), "sound": report.sound})
     else:
         _print_report(report)
     if not report.sound:

@@ -96,7 +96,7 @@ def keep(
     with open_keeper(folder, source, signer, network=expected) as keeper:
         before = keeper.ledger.head.size
         try:
-            blocks, busy = _follow(keeper, stopping, once=once, quiet=as_json)
+            blocks, busy = _follow(keeper, signer.public_key, stopping, once=once, quiet=as_json)
         except Contradiction as error:
             fail(
                 *("keeper.contradiction", "经营方所述与规则不符，见证节点已停止并留存证据"),
@@ -147,6 +147,22 @@ def stop_event() -> threading.Event:
     return stopping
 
 
+def _check_is_keeper(keeper: Keeper, key: bytes, once: bool) -> None:
+    """A key that is no keeper's executes everything and vouches for nothing: say so."""
+    from tallystick.node import live_keepers
+
+    if key in [each.key for each in live_keepers(keeper.ledger)]:
+        return
+    zh, en = (
+        "该密钥不是现任见证节点的密钥",
+        "this key is not that of a live keeper: it co-signs nothing",
+    )
+    if once:
+        todo = ("先运行 tally members add-keeper", "take it into service: tally members add-keeper")
+        fail("keeper.not_keeper", zh, en, todo=todo, detail=key.hex(), exit_code=FALSE)
+    out.warn(zh if out.language() == "zh" else en)
+
+
 def orphaned() -> bool:
     """Whether the process that started us as its child is gone."""
     parent = os.environ.get(PARENT)
@@ -154,10 +170,10 @@ def orphaned() -> bool:
 
 
 def _follow(
-    keeper: Keeper, stopping: threading.Event, *, once: bool, quiet: bool
+    keeper: Keeper, key: bytes, stopping: threading.Event, *, once: bool, quiet: bool
 ) -> tuple[int, float]:
     """Step until stopped; with `once`, until nothing new came: blocks, and seconds of work."""
-    blocks, busy = 0, 0.0
+    blocks, busy, asked = 0, 0.0, False
     while not stopping.is_set() and not orphaned():
         started = time.monotonic()
         done = keeper.step()
@@ -166,6 +182,9 @@ def _follow(
         if done and not quiet:
             size = keeper.ledger.head.size
             out.warn(f"block {keeper.ledger.head.block:,}, {size:,} leaves executed", "dim")
+        if not done and not asked:
+            _check_is_keeper(keeper, key, once)
+            asked = True
         if once and not done:
             break
         if not done:

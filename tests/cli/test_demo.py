@@ -1,0 +1,143 @@
+"""The demo, whole and small: it ends, leaves proofs of every kind, and no process behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from counter import done, tally
+
+SECONDS_MAX = 120
+
+
+def command(folder: Path, *more: str) -> list[str]:
+    arguments = ["demo", "--bills", "300", "--dir", str(folder), *more]
+    return [sys.executable, "-m", "tallystick.cli", *arguments]
+
+
+def children_of(folder: Path) -> list[str]:
+    """Processes that have something to do with this folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes()
+        except OSError:
+            continue
+        if str(folder).encode() in line:
+            found.append(line.decode(errors="replace"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo") / "province"
+    environment = os.environ | {"TALLY_LANG": "en", "COLUMNS": "80"}
+    ran = subprocess.run(
+        command(folder),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+        env=environment,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    (folder / "said").write_text(ran.stdout)
+    return folder
+
+
+def test_it_leaves_a_hundred_proofs_of_every_kind_that_anyone_can_verify(demo: Path) -> None:
+    assert children_of(demo) == []
+    trust = demo / "trust" / "trust.json"
+    for kind, verdict, code in (
+        ("issued", "good", 0),
+        ("reversed", "not_good", 3),
+        ("refused", "refused", 3),
+    ):
+        assert len(list((demo / "receipts" / kind).iterdir())) >= 100
+        status = ("--status",) if kind == "issued" else ()
+        answer = tally("verify", demo / "receipts" / kind, "--trust", trust, *status, "--json")
+        assert answer.code == code
+        assert {each["verdict"] for each in answer.json["documents"]} == {verdict}
+    assert list((demo / "receipts").rglob("trust*")) == []
+
+
+def test_it_shows_four_frauds_refused_in_both_languages(demo: Path) -> None:
+    said = (demo / "said").read_text()
+    squeezed = re.sub(r"[\s│]+", "", said)
+    for reason, zh in (
+        ("bills.number_not_allocated", "该号码未发放给本单位"),
+        ("bills.number_used", "该号码已开具票据"),
+        ("bills.body_mismatch", "票据内容与账本记录不一致"),
+        ("bills.time_too_old", "开票时间早于允许范围"),
+    ):
+        code = reason.partition(".")[2].replace("_", "_")
+        assert zh in squeezed and code[:12] in squeezed
+    assert "GOOD: authentic, accepted and good" in said
+    assert "FALSE, step 2" in said
+
+
+def test_what_it_leaves_is_a_sound_ledger_that_commands_read(demo: Path) -> None:
+    ledger = demo / "ledger"
+    assert done("doctor", ledger, "--json").json["sound"] is True
+    status = done("status", ledger, "--json").json
+    assert [keeper["size"] for keeper in status["keepers"]][1:] == [status["size"]] * 3
+    first = next((demo / "receipts" / "issued").iterdir()).stem.replace("-", ":")
+    assert done("bills", "show", first, "--dir", ledger, "--json").json["state"] == "issued"
+
+
+class Page(HTMLParser):
+    """Collects what a page would load or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.loaded: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loaded += [value or "" for name, value in attrs if name in ("src", "href", "action")]
+
+
+def test_the_page_runs_no_script_and_loads_nothing(demo: Path) -> None:
+    text = (demo / "index.html").read_text(encoding="utf-8")
+    page = Page()
+    page.feed(text)
+    assert page.loaded == [] and not {"script", "iframe", "link", "img"} & set(page.tags)
+    assert "url(" not in text and "@import" not in text
+    assert 'lang="zh-CN"' in text and "block leaf" in text and "bills.body_mismatch" in text
+    assert page.tags.count("h1") == 1 and "main" in page.tags
+
+
+def test_it_takes_only_an_empty_folder_or_its_own(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    answer = tally("demo", "--bills", 300, "--dir", tmp_path, "--no-serve")
+    assert answer.code == 2 and "cli.not_empty" in answer.err
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert tally("demo", "--bills", 10).code == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_however_it_ends_no_process_stays(tmp_path: Path, number: signal.Signals) -> None:
+    folder = tmp_path / "stopped"
+    with subprocess.Popen(
+        command(folder, "--no-serve"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        wait_for((folder / "keepers" / "health" / "ledger.db").exists)
+        process.send_signal(number)
+        process.wait(SECONDS_MAX)
+    wait_for(lambda: children_of(folder) == [])
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
