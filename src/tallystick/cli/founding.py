@@ -15,8 +15,11 @@ import typer
 
 from tallystick.cli import options, out
 from tallystick.cli.failures import fail
+from tallystick.protocol.canonical import Record, encode, narrow
 
 PLAN_BYTES_MAX = 256 * 1024
+STATUS_SECONDS = 86_400
+"""How old a status may be where the plan does not say."""
 EXAMPLE = """\
 # A plan for `tally genesis`. Keys are key files, relative to this file, or 64 hex digits.
 name = "bills.example.org"        # short, for people; carries no trust
@@ -50,6 +53,46 @@ key = "keys/keeper-finance.json"
 """
 
 
+class PlanTrust(Record):
+    """Whom readers of the first policy trust."""
+
+    threshold: int | None = None
+    required: list[str] = []
+    status_max_age_seconds: int | None = None
+
+
+class PlanOrg(Record):
+    """A founder; keys and grants are those of the founding file."""
+
+    org: str
+    title: str = ""
+    root_key: str
+    keys: list[dict[str, Any]] = []
+    grants: list[Any] = []
+
+
+class PlanKeeper(Record):
+    """A keeper of the first day."""
+
+    name: str
+    org: str
+    key: str
+
+
+class Plan(Record):
+    """What people write; what it says of values is checked as the founding file is made."""
+
+    name: str
+    region: int
+    utc_offset_hours: int | float = 0
+    utc_offset_seconds: int | None = None
+    founded_at: str | None = None
+    log_keys: list[str]
+    trust: PlanTrust | None = None
+    organisations: list[PlanOrg]
+    keepers: list[PlanKeeper] = []
+
+
 def add_to(app: typer.Typer) -> None:
     """Put the commands of this file into the tree."""
     app.command()(genesis)
@@ -73,7 +116,6 @@ def genesis(
 ) -> None:
     """Make a founding file and a trust policy out of a plan; prints the network's id."""
     from tallystick.cli.inputs import read_file
-    from tallystick.protocol.canonical import encode
     from tallystick.protocol.genesis import read_genesis
     from tallystick.protocol.trust import read_trust
 
@@ -210,61 +252,61 @@ def _plain(value: object) -> object:
     return f"{value:,}" if isinstance(value, int) else value
 
 
-def _read_plan(data: bytes) -> dict[str, Any]:
+def _read_plan(data: bytes) -> Plan:
     try:
-        return tomllib.loads(data.decode())
+        stated = tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:
         fail(
             *("cli.not_toml", "创始方案不是有效的 TOML", "the plan is not TOML"),
             detail=str(error),
             todo=("对照 tally genesis --example", "compare it with tally genesis --example"),
         )
+    return narrow(stated, Plan)
 
 
-def _genesis_of(plan: dict[str, Any], beside: Path) -> Any:
+def _genesis_of(plan: Plan, beside: Path) -> Any:
     """The founding file that a plan describes; what the plan names wrongly is refused by field."""
     from tallystick.cli.inputs import parse_key
     from tallystick.engines.clock import Clock
-    from tallystick.protocol.canonical import narrow
     from tallystick.protocol.genesis import Genesis
     from tallystick.protocol.values import format_instant
 
-    def key(owner: dict[str, Any], name: str) -> bytes:
-        if not isinstance(owner.get(name), str):
-            fail("cli.plan", f"缺少 {name}", f"the plan lacks a {name}", path=name)
-        return parse_key(owner[name], beside)
+    def organisation(one: PlanOrg) -> dict[str, Any]:
+        return {
+            "org": one.org,
+            "root_key": parse_key(one.root_key, beside),
+            "keys": [{**key, "key": parse_key(str(key.get("key")), beside)} for key in one.keys],
+            "grants": one.grants,
+        }
 
-    def organisation(one: dict[str, Any]) -> dict[str, Any]:
-        kept = {name: value for name, value in one.items() if name != "title"}
-        keys = [{**each, "key": key(each, "key")} for each in one.get("keys", [])]
-        return kept | {"root_key": key(one, "root_key"), "keys": keys}
-
-    hours = plan.get("utc_offset_hours", 0)
-    offset = int(hours * 3600) if isinstance(hours, int | float) else 0
+    offset = plan.utc_offset_seconds
     stated = {
         "format": "tallystick/genesis/v1",
-        "name": plan.get("name", ""),
-        "region": plan.get("region", 0),
-        "utc_offset_seconds": plan.get("utc_offset_seconds", offset),
-        "founded_at": plan.get("founded_at") or format_instant(Clock().now()),
+        "name": plan.name,
+        "region": plan.region,
+        "utc_offset_seconds": int(plan.utc_offset_hours * 3600) if offset is None else offset,
+        "founded_at": plan.founded_at or format_instant(Clock().now()),
         "nonce": secrets.token_bytes(16),
-        "log_keys": [parse_key(str(each), beside) for each in plan.get("log_keys", [])],
-        "organisations": [organisation(one) for one in plan.get("organisations", [])],
-        "keepers": [{**one, "key": key(one, "key")} for one in plan.get("keepers", [])],
+        "log_keys": [parse_key(each, beside) for each in plan.log_keys],
+        "organisations": [organisation(one) for one in plan.organisations],
+        "keepers": [
+            {"name": one.name, "org": one.org, "key": parse_key(one.key, beside)}
+            for one in plan.keepers
+        ],
     }
     return narrow(stated, Genesis)
 
 
-def _policy_of(plan: dict[str, Any], record: Any, network: bytes) -> Any:
-    trust = plan.get("trust", {})
-    titles = {one["org"]: one["title"] for one in plan.get("organisations", []) if one.get("title")}
+def _policy_of(plan: Plan, record: Any, network: bytes) -> Any:
+    trust = plan.trust or PlanTrust()
+    threshold = len(record.keepers) if trust.threshold is None else trust.threshold
     return make_policy(
         record,
         network,
-        threshold=trust.get("threshold", len(record.keepers)),
-        required=trust.get("required", []),
-        status_max_age_seconds=trust.get("status_max_age_seconds", 86_400),
-        names=titles,
+        threshold=threshold,
+        required=trust.required,
+        status_max_age_seconds=trust.status_max_age_seconds or STATUS_SECONDS,
+        names={one.org: one.title for one in plan.organisations if one.title},
     )
 
 
@@ -278,7 +320,6 @@ def make_policy(
     names: dict[str, str],
 ) -> Any:
     """The first trust policy of a network: all keepers of its founding file."""
-    from tallystick.protocol.canonical import narrow
     from tallystick.protocol.genesis import log_origin
     from tallystick.protocol.trust import TrustPolicy
 

@@ -236,8 +236,9 @@ def _archive_office(
 def _print_report(report: ImportReport) -> None:
     account = report.reconciliation
     heading, *rows = account.table()
-    amounts = [f"{name}#" for name in heading[2:]]
-    out.table("reconciliation, in USD", (*heading[:2], *amounts), rows)
+    shown = [n for n in range(len(heading)) if n < 2 or any(row[n] != "0.00" for row in rows)]
+    names = [heading[n] if n < 2 else f"{heading[n]}#" for n in shown]
+    out.table("reconciliation, in USD", names, [[row[n] for n in shown] for row in rows])
     refused = account.refusals
     if refused:
         out.table(

@@ -107,12 +107,16 @@ def lines_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def listed(rows: Iterable[tuple[str, str, str]]) -> None:
     """Number, name and finding, what is long folded under itself."""
     made = Table.grid(padding=(0, 1))
-    made.add_column(justify="right", min_width=2)
-    made.add_column(style="dim", no_wrap=True, min_width=13)
+    made.add_column(style="dim", no_wrap=True)
     made.add_column(overflow="fold")
     for number_, name, finding in rows:
-        made.add_row(number_, name, Text(plain(finding)))
+        made.add_row(f"{number_} {name}" if number_ else name, Text(plain(finding)))
     console().print(made)
+
+
+def line(text: str) -> None:
+    """One line that is never wrapped: others may cut it or search it."""
+    console().print(Text(plain(text)), soft_wrap=True)
 
 
 def pairs(title: str, rows: Mapping[str, object]) -> None:

@@ -335,14 +335,14 @@ def _print_many(checked: Sequence[Checked], policy: TrustPolicy) -> None:
     bad = [one for one in checked if one.verdict.exit_code]
     if len(checked) <= DETAILED_MAX:
         for one in checked:
-            out.say(f"\n{one.file}")
+            out.say(f"\n{out.plain(one.file)}")
             _print_one(one, policy)
         return
     for one in bad[:LINES_MAX]:
         why = one.error
         if one.verified is not None and one.verified.entry is not None:
             why = one.verified.entry.outcome
-        out.say(f"{one.verdict.name:<10} {one.file}: {out.plain(why)}")
+        out.line(f"{one.verdict.name:<10} {one.file}: {why}")
     if len(bad) > LINES_MAX:
         out.say(f"… and {len(bad) - LINES_MAX:,} more; --json has all")
 

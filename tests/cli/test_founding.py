@@ -1,0 +1,109 @@
+"""Founding by command: the plan, the founding file, the policy apart from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from counter import PLAN, SIGNING, Counter, done, tally
+
+from tallystick.protocol.trust import read_trust
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    for name in SIGNING:
+        done("keygen", tmp_path / "keys" / f"{name}.json", "--name", name)
+    (tmp_path / "plan.toml").write_text(PLAN, encoding="utf-8")
+    return tmp_path / "plan.toml"
+
+
+def genesis(plan: Path, *more: object) -> tuple[int, str]:
+    out = plan.parent / "out" / "genesis.json"
+    answer = tally("genesis", plan, "--output", out, *more, "--json")
+    return answer.code, answer.error["code"] if answer.code else ""
+
+
+def test_the_policy_is_of_the_network_and_names_its_members(standing: Counter) -> None:
+    policy = read_trust(standing.trust.read_bytes())
+    status = done("status", standing.ledger, "--json").json
+    assert policy.network.hex() == status["network"] and policy.origin == status["origin"]
+    assert policy.names == {"finance": "财政厅 Finance", "hospital-01": "第一医院"}
+    assert (policy.threshold, policy.required) == (1, ["finance"])
+
+
+def test_the_policy_never_lies_beside_the_founding_file(plan: Path) -> None:
+    assert genesis(plan, "--trust", plan.parent / "out" / "trust.json") == (2, "cli.same_folder")
+    assert not (plan.parent / "out").exists()
+
+
+def test_the_example_is_a_plan(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text(done("genesis", "--example").out, encoding="utf-8")
+    names = (*SIGNING, "keeper-finance")
+    for name in names:
+        done("keygen", tmp_path / "keys" / f"{name}.json", "--name", name)
+    assert genesis(plan) == (0, "")
+    answer = tally("genesis", plan, "--output", tmp_path / "out" / "genesis.json", "--json")
+    assert (answer.code, answer.error["code"]) == (2, "cli.fileexists")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ('name = "counter.example"', "name = ", "cli.not_toml"),
+        ('name = "counter.example"', 'name = "Not A Name"', "cli.malformed"),
+        ("region = 33", "region = 3", "cli.malformed"),
+        ("region = 33", 'region = "33"', "cli.malformed"),
+        ('root_key = "keys/finance-root.json"', "", "cli.malformed"),
+        ('root_key = "keys/finance-root.json"', 'root_key = "keys/gone"', "cli.filenotfound"),
+        ('root_key = "keys/finance-root.json"', 'root_key = "abcd"', "cli.key"),
+        ('root_key = "keys/finance-root.json"', 'root_key = "keys/log.json"', "cli.malformed"),
+        ("depth = 8", "depth = 9", "cli.malformed"),
+        ("depth = 8", "depht = 8", "cli.malformed"),
+        ("threshold = 1", "threshold = 2", "cli.malformed"),
+        ('required = ["finance"]', 'required = ["health"]', "cli.malformed"),
+        ('name = "k/finance"', 'name = "k finance"', "cli.malformed"),
+    ],
+)
+def test_a_plan_that_is_wrong_founds_nothing(plan: Path, old: str, new: str, code: str) -> None:
+    assert PLAN.count(old) == 1
+    plan.write_text(PLAN.replace(old, new), encoding="utf-8")
+    assert genesis(plan, "--trust", plan.parent / "trust" / "trust.json") == (2, code)
+    assert not (plan.parent / "out").exists() and not (plan.parent / "trust").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "organisations = 7",
+        "organisations = [7]",
+        "keepers = [[]]",
+        'log_keys = "x"',
+        "trust = 1",
+        "utc_offset_hours = 'eight'",
+        "[[organisations]]\norg = 'a'\nkeys = 5\nroot_key = 'x'",
+        "founded_at = 2026-01-01",
+    ],
+)
+def test_a_plan_of_another_shape_is_refused_without_a_traceback(tmp_path: Path, text: str) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text(text)
+    code, what = genesis(plan)
+    assert code == 2 and what != "cli.bug"
+
+
+def test_a_ledger_is_founded_once_and_by_its_log_key(standing: Counter, tmp_path: Path) -> None:
+    file = standing.folder / "genesis" / "genesis.json"
+    key = ("--key", standing.key("log"), "--json")
+    wrong = tally(
+        *("found", tmp_path / "new", "--genesis", file, "--key", standing.key("finance"), "--json")
+    )
+    assert (wrong.code, wrong.error["code"]) == (2, "cli.not_log_key")
+    assert not (tmp_path / "new").exists()
+    again = tally("found", standing.ledger, "--genesis", file, *key)
+    assert (again.code, again.error["code"]) == (2, "cli.fileexists")
+    none = tally("found", tmp_path / "new", "--genesis", tmp_path, *key)
+    assert (none.code, none.error["code"]) == (2, "cli.isadirectory")
+    odd = tally("found", tmp_path / "new", "--genesis", standing.key("log"), *key)
+    assert (odd.code, odd.error["code"]) == (2, "cli.malformed")
