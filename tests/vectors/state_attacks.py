@@ -173,127 +173,98 @@ def _document(world: World, key: str, **changed: Any) -> dict[str, Any]:
 
 
 def _documents(world: World, note: str) -> Iterator[Case]:
-    """Absences that are none."""
+    """Absences that are none, and presences that are none."""
     del note
-    state = {
-        key: plain(world.chain.state(key))
-        for key in (
-            bill(100_001),
-            bill(100_003),
-            bill(5_000_000),
-            "demo.pass/card-1",
-            "demo.pass/card-4",
-        )
-    }
-    taken, empty, no_page = state[bill(100_001)], state[bill(100_003)], state[bill(5_000_000)]
+    yield from _absences_of_numbers(world)
+    yield from _absences_of_rows(world)
+    yield from _presences(world)
 
-    def doc(name: str, key: str, step: int, why: str, **changed: Any) -> Case:
-        return false(name, _document(world, key, **changed), step, why, kind="state")
 
-    yield doc("taken slot shown as empty", bill(100_001), 13, "the slot is not empty", row=None)
-    page = taken["page"] | {"path": empty["page"]["path"]}
-    yield doc(
-        "absence by the neighbour's path",
-        bill(100_001),
-        13,
-        "the path of another slot",
-        row=None,
-        page=page,
-    )
-    yield doc(
-        "absence by the neighbour's slot",
-        bill(100_001),
-        12,
-        "the page of another number",
-        row=None,
-        page=empty["page"],
-    )
-    page = taken["page"] | {"path": []}
-    yield doc(
-        "absence of a page that is there",
-        bill(100_001),
-        13,
-        "the page is there",
-        row=None,
-        page=page,
-    )
-    yield doc(
-        "absence from the wrong page",
-        bill(100_001),
-        13,
-        "another page is absent",
-        row=None,
-        page=page,
-        map=no_page["map"],
-    )
-    yield doc(
-        "absence from the page of another number",
-        bill(100_001),
-        12,
-        "another page",
-        row=None,
-        page=no_page["page"],
-        map=no_page["map"],
-    )
-    other_code = plain(world.chain.state(bill(100_001, CODE + 1)))
-    yield doc(
-        "absence from another code",
-        bill(100_001),
-        12,
-        "another code",
-        row=None,
-        page=other_code["page"],
-        map=other_code["map"],
-    )
-    yield doc(
-        "absence of a number from the map",
-        bill(100_001),
-        12,
-        "numbers lie in pages",
-        row=None,
-        page=None,
-        map=state["demo.pass/card-4"]["map"],
-    )
-    yield doc(
-        "absence of a map row by a page",
-        "demo.pass/card-1",
-        12,
-        "only numbers lie in pages",
+def _state(world: World, key: str) -> dict[str, Any]:
+    return plain(world.chain.state(key))
+
+
+def _doc(world: World, name: str, key: str, step: int, why: str, **changed: Any) -> Case:
+    """A state proof of `key` with members of it changed; None takes one away."""
+    return false(name, _document(world, key, **changed), step, why, kind="state")
+
+
+def _absences_of_numbers(world: World) -> Iterator[Case]:
+    key, gone = bill(100_001), {"row": None}
+    taken, empty = _state(world, key), _state(world, bill(100_003))
+    no_page, other_code = _state(world, bill(5_000_000)), _state(world, bill(100_001, CODE + 1))
+    absent_row = _state(world, "demo.pass/card-4")
+    by_neighbour = taken["page"] | {"path": empty["page"]["path"]}
+    no_path = taken["page"] | {"path": []}
+    for name, step, why, changed in (
+        ("taken slot shown as empty", 13, "the slot is not empty", {}),
+        (
+            *("absence by the neighbour's path", 13, "the path of another slot"),
+            {"page": by_neighbour},
+        ),
+        (
+            *("absence by the neighbour's slot", 12, "the page of another number"),
+            {"page": empty["page"]},
+        ),
+        ("absence of a page that is there", 13, "the page is there", {"page": no_path}),
+        (
+            *("absence from the wrong page", 13, "another page is absent"),
+            {"page": no_path, "map": no_page["map"]},
+        ),
+        (
+            *("absence from the page of another number", 12, "another page"),
+            {"page": no_page["page"], "map": no_page["map"]},
+        ),
+        (
+            *("absence from another code", 12, "another code"),
+            {"page": other_code["page"], "map": other_code["map"]},
+        ),
+        (
+            *("absence of a number from the map", 12, "numbers lie in pages"),
+            {"page": None, "map": absent_row["map"]},
+        ),
+    ):
+        yield _doc(world, name, key, step, why, **gone, **changed)
+
+
+def _absences_of_rows(world: World) -> Iterator[Case]:
+    key, empty = "demo.pass/card-1", _state(world, bill(100_003))
+    absent_row = _state(world, "demo.pass/card-4")
+    yield _doc(
+        *(world, "absence of a map row by a page", key, 12, "only numbers lie in pages"),
         row=None,
         page=empty["page"],
         map=empty["map"],
     )
-    yield doc(
-        "absence of another key",
-        "demo.pass/card-1",
-        13,
-        "the proof is for another key",
+    yield _doc(
+        *(world, "absence of another key", key, 13, "the proof is for another key"),
         row=None,
-        map=state["demo.pass/card-4"]["map"],
+        map=absent_row["map"],
     )
-    yield doc("absence of what is there", "demo.pass/card-1", 13, "the row is there", row=None)
-    yield doc(
-        "presence by a proof of absence",
-        "demo.pass/card-1",
-        13,
-        "it proves absence",
-        map=state["demo.pass/card-4"]["map"],
+    yield _doc(world, "absence of what is there", key, 13, "the row is there", row=None)
+    yield _doc(
+        *(world, "presence by a proof of absence", key, 13, "it proves absence"),
+        map=absent_row["map"],
     )
-    row = taken["row"] | {"id": bill(100_003).partition("/")[2]}
-    yield doc("a row in an empty slot", bill(100_003), 13, "the slot is empty", row=row)
-    yield doc(
-        "the row of another number", bill(100_003), 12, "the row has another id", row=taken["row"]
-    )
-    yield doc(
-        "a row in an absent page",
-        bill(5_000_000),
-        13,
-        "there is no page",
-        row=taken["row"] | {"id": bill(5_000_000).partition("/")[2]},
-    )
+
+
+def _presences(world: World) -> Iterator[Case]:
+    taken = _state(world, bill(100_001))
+
+    def renamed(number: int) -> dict[str, Any]:
+        row: dict[str, Any] = taken["row"] | {"id": bill(number).partition("/")[2]}
+        return row
+
+    for name, number, step, why, row in (
+        ("a row in an empty slot", 100_003, 13, "the slot is empty", renamed(100_003)),
+        ("the row of another number", 100_003, 12, "the row has another id", taken["row"]),
+        ("a row in an absent page", 5_000_000, 13, "there is no page", renamed(5_000_000)),
+    ):
+        yield _doc(world, name, bill(number), step, why, row=row)
     for length in (1, 11):
         page = taken["page"] | {"path": taken["page"]["path"][:length]}
-        yield doc(f"page path of {length}", bill(100_001), 13, "twelve or none", page=page)
+        name = f"page path of {length}"
+        yield _doc(world, name, bill(100_001), 13, "twelve or none", page=page)
 
 
 def _misplaced(world: World, note: str) -> Iterator[Case]:

@@ -26,8 +26,8 @@ from tallystick.protocol.values import format_instant, parse_instant
 
 BLOCKS_MAX = 64
 """A crash tears at most what was written last; the rest is checked when it is read."""
-LEAVES_MAX = 100_000
-"""Some seconds at most; the newest block is looked at in any case."""
+LEAVES_MAX = 32_768
+"""A tenth of a second; the newest block is looked at in any case."""
 
 
 @dataclass(frozen=True, slots=True)
