@@ -6,6 +6,7 @@ submitted and not answered is there once or not at all. See docs/spec/storage.md
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +123,7 @@ class Victims:
         again = self.folder / f"again-{self.seen.kills}"
         assert replayed(self.node_folder, again, self.ground.genesis) == head
         assert contents(again) == contents(self.node_folder)
+        shutil.rmtree(again)
         for folder in (self.node_folder, self.keeper_folder):
             report = examine(folder, rules())
             assert report.sound, report.findings

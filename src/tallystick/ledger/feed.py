@@ -24,8 +24,9 @@ from tallystick.protocol.tiles import TILE_WIDTH, tile_path
 from tallystick.protocol.transaction import TRANSACTION_BYTES_MAX
 from tallystick.protocol.values import Count, Digest
 
-FILE_BYTES_MAX = 64 * 1024 * 1024
-"""From this size on a next file is begun: what a copy or a download repeats at most."""
+FILE_BYTES_MAX = 16 * 1024 * 1024
+"""From this size on a next file is begun: what a copy or a download repeats at most, and what a
+start compares with the ledger."""
 LINE_BYTES_MAX = 1024 * 1024
 FRAME_BYTES_MAX = 128 * 1024 * 1024
 """Of a block's transactions: what a reader must hold in memory; twice what an engine queues."""
