@@ -153,6 +153,30 @@ def test_what_is_still_being_written_into_the_box_is_not_taken(world: World) -> 
         assert [path.name for path in (world.folder / BOX).iterdir()] == [".half.tx"]
 
 
+def test_a_file_that_cannot_be_read_does_not_hold_up_the_box(world: World) -> None:
+    with running(world) as node:
+        node._closing.set()
+        node._box.join()
+        box = world.folder / BOX
+        (box / "a.tx").mkdir()
+        (box / "b.tx").write_bytes(
+            node.sign(signer("hospital/key"), "hospital", "bills.issue/1", [world.issue_item(1)])
+        )
+        assert node.take_box() == 1
+        assert [path.name for path in box.iterdir()] == ["a.tx"]
+
+
+def test_whoever_runs_a_node_learns_that_it_stopped_and_a_wrong_key_holds_no_lock(
+    world: World,
+) -> None:
+    with pytest.raises(ValueError, match="not a log key"):
+        Node.open(world.folder, signer("another"), clock=world.clock())
+    with running(world) as node:
+        assert node.failure is None
+        node.publisher.failure = OSError("no room")
+        assert node.failure is node.publisher.failure
+
+
 def test_a_stopped_engine_leaves_the_box_as_it_is(world: World) -> None:
     with running(world) as node:
         data = node.sign(signer("hospital/key"), "hospital", "bills.issue/1", [world.issue_item(1)])

@@ -84,12 +84,15 @@ class Node:
         cls, folder: Path, genesis: bytes, log_signer: Signer, *, clock: Clock | None = None
     ) -> Self:
         """Found a network in `folder`; `FileExistsError` when there is a ledger already."""
-        return cls(Ledger.found(folder, genesis, rules()), log_signer, clock or Clock())
+        return cls._around(Ledger.found(folder, genesis, rules()), log_signer, clock)
 
     @classmethod
     def open(cls, folder: Path, log_signer: Signer, *, clock: Clock | None = None) -> Self:
         """Open the node of `folder`; `FileNotFoundError` when there is none."""
-        ledger = Ledger.open(folder, rules())
+        return cls._around(Ledger.open(folder, rules()), log_signer, clock)
+
+    @classmethod
+    def _around(cls, ledger: Ledger, log_signer: Signer, clock: Clock | None) -> Self:
         try:
             check_recent(ledger)
             return cls(ledger, log_signer, clock or Clock())
@@ -110,6 +113,11 @@ class Node:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why it stopped by itself, or None."""
+        return self.engine.failure or self.publisher.failure
 
     @property
     def network(self) -> bytes:
@@ -195,13 +203,16 @@ class Node:
         for path in sorted((self.folder / BOX).glob("[!.]*.tx")):  # with a dot: not whole yet
             try:
                 self.submit(path.read_bytes()).result(ANSWER_SECONDS_MAX)
+                path.unlink()
             except (Busy, Stopped, TimeoutError):
                 break  # the file waits: the same bytes may be submitted again
+            except OSError as error:  # gone, or not ours to read: the others' turn
+                _log.error("%s cannot be taken: %s", path.name, error)
+                continue
             except TallystickError as error:
                 _log.error("%s is not taken: %s", path.name, error)
                 path.rename(path.with_suffix(".refused"))
                 continue
-            path.unlink()
             taken += 1
         return taken
 

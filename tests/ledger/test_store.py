@@ -82,6 +82,21 @@ def test_the_wal_is_moved_by_the_writer_and_from_beside(world: World) -> None:
     world.check()
 
 
+def test_a_wal_that_began_anew_holds_little_though_its_file_is_as_long_as_before(
+    world: World,
+) -> None:
+    store = world.ledger.store
+    for number in range(1, 9):
+        world.issue(number)
+    file = store.path.with_name(store.path.name + "-wal")
+    long, held = file.stat().st_size, store.wal_bytes()
+    store.checkpoint()
+    world.issue(9)
+    assert file.stat().st_size == long
+    assert 0 < store.wal_bytes() < held / 2
+    world.check()
+
+
 def test_a_second_writer_is_told_so_and_a_reader_beside_is_not(world: World) -> None:
     with pytest.raises(Locked, match="open in another process"):
         Store.open(world.folder)

@@ -50,13 +50,18 @@ def node(
     Others hand it signed transactions with --box DIR. Stop it with Ctrl-C.
     """
     from tallystick.cli.desk import open_node
+    from tallystick.engines.process import tune
 
+    tune()
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
     stopping = stop_event()
     with open_node(folder, log_key=key, passphrase_file=passphrase_file) as running:
         out.warn(f"node of {running.ledger.origin} runs; Ctrl-C stops it", "green")
-        stopping.wait(seconds)
-        failure = running.engine.failure or running.publisher.failure
+        ends = None if seconds is None else time.monotonic() + seconds
+        while running.failure is None and (ends is None or time.monotonic() < ends):
+            if stopping.wait(STEP_SECONDS):
+                break
+        failure = running.failure
     if failure is not None:
         fail(
             *("cli.node_stopped", "节点已停止", "the node has stopped"),
@@ -88,8 +93,10 @@ def keep(
     """
     from tallystick.cli.inputs import load_signer, parse_hex
     from tallystick.engines.keeper import Contradiction
+    from tallystick.engines.process import tune
     from tallystick.node import open_keeper
 
+    tune()
     expected = None if network is None else parse_hex(network, "--network")
     signer = load_signer(key, passphrase_file)
     stopping = stop_event()

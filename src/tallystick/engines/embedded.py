@@ -202,8 +202,10 @@ class EmbeddedEngine:
         self._asked = len(taken) >= (HANDED_MIN if self._child else STARTED_MIN)
         if not self._asked:
             return
-        if self._child is None or not self._child.alive:
-            self._child = VerifierProcess()
+        if self._child is not None and not self._child.alive:
+            self._child.close()
+            self._child = None
+        self._child = self._child or VerifierProcess()
         transactions = [waiting.transaction for waiting in taken]
         self._child.begin([Signed(*each.signed()) for each in transactions])
 

@@ -42,18 +42,21 @@ class VerifierProcess:
     """One child process; one list under way at a time, for one thread."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "tallystick.engines.verifying"]
-        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        # -P: not out of the folder in which an operator happens to stand
+        command = [sys.executable, "-P", "-m", "tallystick.engines.verifying"]
+        self._child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            process_group=0,  # Ctrl-C is for the engine, which finishes what it took
+        )
         self._asked = 0
 
     def begin(self, signed: Sequence[Signed]) -> None:
         """Hand over a list; `finish` before the next."""
         self._asked = len(signed)
-        parts = [_COUNT.pack(len(signed))]
-        for key, message, signature in signed:
-            parts += (_ASKED.pack(key, signature, len(message)), message)
         try:
-            _pipe(self._child.stdin).write(b"".join(parts))
+            _pipe(self._child.stdin).write(pack(signed))
             _pipe(self._child.stdin).flush()
         except OSError as error:
             _log.error("the verifier process is gone: %s", error)
@@ -77,21 +80,37 @@ class VerifierProcess:
         return self._child.poll() is None
 
 
+def pack(signed: Sequence[Signed]) -> bytes:
+    """A list as the child reads it."""
+    parts = [_COUNT.pack(len(signed))]
+    for key, message, signature in signed:
+        parts += (_ASKED.pack(key, signature, len(message)), message)
+    return b"".join(parts)
+
+
 def serve(asked: BinaryIO, answers: BinaryIO) -> None:
-    """The child: lists in, verdicts out, until the input ends."""
+    """The child: lists in, verdicts out, until the input ends.
+
+    A list is read whole before its first signature is verified: a pipe holds little, and the writer
+    would wait for room in it instead of executing.
+    """
     while len(count := asked.read(_COUNT.size)) == _COUNT.size:
-        verdicts = bytearray()
-        for _ in range(min(*_COUNT.unpack(count), ASKED_MAX)):
-            key, signature, length = _ASKED.unpack(asked.read(_ASKED.size))
-            message = asked.read(length)
-            try:
-                verify_signature(key, message, signature)
-            except VerificationFailed:
-                verdicts.append(UNCLEAR)
-            else:
-                verdicts.append(CLEAR)
-        answers.write(verdicts)
+        listed = [_read_signed(asked) for _ in range(min(*_COUNT.unpack(count), ASKED_MAX))]
+        answers.write(bytes(map(_verdict, listed)))
         answers.flush()
+
+
+def _read_signed(asked: BinaryIO) -> Signed:
+    key, signature, length = _ASKED.unpack(asked.read(_ASKED.size))
+    return Signed(key, asked.read(length), signature)
+
+
+def _verdict(signed: Signed) -> int:
+    try:
+        verify_signature(*signed)
+    except VerificationFailed:
+        return UNCLEAR
+    return CLEAR
 
 
 def _pipe(pipe: object) -> BinaryIO:

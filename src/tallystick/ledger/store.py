@@ -26,6 +26,7 @@ from tallystick.ledger.sqlite import (
     BESIDE,
     FILE,
     NEW,
+    PAGE_BYTES,
     Naming,
     connect,
     let_go,
@@ -52,7 +53,7 @@ _SCHEMA = """
     CREATE TABLE tiles (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
     CREATE TABLE days (day INTEGER PRIMARY KEY);
 """
-_READ_PAGES_KEPT = 4
+_READERS_KEPT = 4
 
 
 def tile_key(level: int, index: int) -> int:
@@ -189,6 +190,7 @@ class Store(Connection):
     def __init__(self, folder: Path, *, make: bool, vfs: str | None = None) -> None:
         self._lock = take_lock(folder)
         self._days: list[int] | None = None
+        self._wal_pages = 0
         path, self._vfs = folder / (NEW if make else FILE), vfs
         try:
             for ending in BESIDE if make else ():
@@ -200,6 +202,7 @@ class Store(Connection):
                     self.db.execute(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT")
                 elif self.one("PRAGMA application_id") != APPLICATION_ID:
                     raise Damaged(f"{path} is no ledger of this version")
+            self.db.set_wal_hook(self._note_wal)
         except BaseException:
             os.close(self._lock)
             raise
@@ -264,9 +267,8 @@ class Store(Connection):
             self.db.execute("INSERT OR REPLACE INTO head VALUES (1, ?)", (encode(head),))
 
     def wal_bytes(self) -> int:
-        """How large the WAL is."""
-        path = self.path.with_name(self.path.name + "-wal")
-        return path.stat().st_size if path.exists() else 0
+        """What the WAL held after the last commit; its file does not shrink when it begins anew."""
+        return self._wal_pages * PAGE_BYTES
 
     def checkpoint(self) -> None:
         """Move the WAL into the file as far as readers allow; for the writer, between blocks."""
@@ -287,17 +289,21 @@ class Store(Connection):
             reader = self._readers.pop() if self._readers else None
         if reader is None:
             reader = Snapshot(self.path, connect(self.path, make=False, vfs=self._vfs, read=True))
-        reader.begin()
         try:
+            reader.begin()
             yield reader
         finally:
             reader.end()
             with self._readers_lock:
-                keep = len(self._readers) < _READ_PAGES_KEPT
+                keep = len(self._readers) < _READERS_KEPT
                 if keep:
                     self._readers.append(reader)
             if not keep:
                 let_go(reader.db)
+
+    def _note_wal(self, _db: apsw.Connection, _name: str, pages: int) -> int:
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
 
     def _put_state(self, writes: Writes) -> None:
         put = self.db.executemany
