@@ -6,6 +6,7 @@ before.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -352,7 +353,13 @@ def test_others_cannot_make_it_remember_what_it_never_said(scene: Scene) -> None
         keeper.step()
         said = keeper.signed
     forged = format_note(text, [cosign(text, KEEPER, signer("stranger"), scene.world.at)])
-    for data in (forged.encode(), b"junk"):
+    text = format_checkpoint(replace(checkpoint, origin="example/another/0123456789abcdef"))
+    elsewhere = format_note(text, [cosign(text, KEEPER, signer("keeper"), scene.world.at)])
+    for data in (forged.encode(), b"junk", elsewhere.encode()):
         (scene.feed / COSIGNED / OWN).write_bytes(data)
         with scene.keeper() as keeper:
             assert keeper.signed == said
+    (scene.feed / COSIGNED / OWN).unlink()
+    os.mkfifo(scene.feed / COSIGNED / OWN)
+    with scene.keeper() as keeper:
+        assert keeper.signed == said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from tallystick.ledger.feed import FeedReader
 from tallystick.ledger.sqlite import FILE
 from tallystick.protocol.checkpoint import (
     Checkpoint,
+    NoteSignature,
     cosign,
     format_checkpoint,
     format_note,
@@ -28,6 +30,7 @@ from tallystick.protocol.checkpoint import (
 )
 from tallystick.protocol.errors import Damaged
 from tallystick.protocol.keys import Signer
+from tallystick.protocol.trust import verify_checkpoint
 
 OWN = sha256(KEEPER.encode()).hexdigest()[:16]
 
@@ -141,6 +144,23 @@ def test_co_signatures_of_known_keepers_over_our_own_log_are_taken(world: World)
         assert count == 1
         at = verify_cosignature(parse_note(note), KEEPER, signer("keeper").public_key)
         assert at == world.at
+
+
+def test_who_writes_beside_a_keeper_takes_nothing_back(world: World) -> None:
+    with publishing(world) as publisher:
+        publisher.publish()
+        folder, text = feed(world) / COSIGNED, format_checkpoint(world.ledger.checkpoint)
+        said = cosign(text, KEEPER, signer("keeper"), world.at)
+        older = cosign(text, KEEPER, signer("keeper"), world.at - 40)
+        false = NoteSignature(KEEPER, b"else", b"x" * 72).line
+        (folder / OWN).write_bytes(format_note(text, [said]).encode())
+        (folder / f"{OWN}0").write_bytes(format_note(text, [said, false]).encode())
+        (folder / f"{OWN}1").write_bytes(format_note(text, [older]).encode())
+        os.mkfifo(folder / f"{OWN}2")
+        (folder / f"{OWN}3").symlink_to(folder / f"{OWN}2")
+        publisher.collect()
+        vouched = verify_checkpoint(world.policy(), parse_note(publisher.note_for(0)[0]))
+        assert (vouched.keepers, vouched.as_of) == ((KEEPER,), world.at)
 
 
 def test_the_note_that_most_keepers_signed_is_preferred_to_a_newer_one(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tallystick.ledger.feed import (
     Frame,
     pack_frame,
     read_blocks,
+    read_file,
     read_frame,
     write_file,
     write_tiles,
@@ -204,3 +206,19 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     write_file(tmp_path / "checkpoint", b"two")
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
     assert (tmp_path / "checkpoint").read_bytes() == b"two"
+
+
+def test_what_others_put_into_a_folder_misleads_no_writer_and_stops_no_reader(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / ".note.new").symlink_to(tmp_path / "precious")
+    write_file(tmp_path / "note", b"the note")
+    assert (tmp_path / "precious").read_bytes() == b"precious"
+    assert read_file(tmp_path / "note", 8) == b"the note"
+    assert read_file(tmp_path / "note", 4) == b"the n"
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "note")
+    for name in ("pipe", "link", "absent", "."):
+        with pytest.raises(OSError):
+            read_file(tmp_path / name, 8)

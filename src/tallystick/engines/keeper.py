@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from tallystick.engines.clock import Clock
 from tallystick.engines.publisher import COSIGNED, KeeperKey
-from tallystick.ledger.feed import FeedBlock, FeedReader, write_file
+from tallystick.ledger.feed import FeedBlock, FeedReader, read_file, write_file
 from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.replay import Difference, execute_again
 from tallystick.ledger.rules import Rules
@@ -26,6 +26,7 @@ from tallystick.ledger.start import check_recent
 from tallystick.protocol import tiles
 from tallystick.protocol.canonical import decode, encode
 from tallystick.protocol.checkpoint import (
+    NOTE_BYTES_MAX,
     Checkpoint,
     cosign,
     format_checkpoint,
@@ -208,12 +209,14 @@ class Keeper:
             except Malformed as error:
                 raise Damaged(f"{path} is not what was written: {error}") from error
         try:
-            note = parse_note(self._own.read_bytes())
-            name = note.signatures[0].name
+            note = parse_note(read_file(self._own, NOTE_BYTES_MAX))
+            name, checkpoint = note.signatures[0].name, parse_checkpoint(note.text)
             shown_at = verify_cosignature(note, name, self._signer.public_key)
-            return max(size, parse_checkpoint(note.text).size), max(at, shown_at)
-        except (FileNotFoundError, Malformed, VerificationFailed):
+        except (OSError, Malformed, VerificationFailed):
             return size, at  # others write there too
+        if checkpoint.origin != self.ledger.origin:
+            return size, at  # what our key said of another log
+        return max(size, checkpoint.size), max(at, shown_at)
 
     def _contradiction(self, what: str, block: FeedBlock, told: Any, found: Any) -> Contradiction:
         return self._write_evidence(

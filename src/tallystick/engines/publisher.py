@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tallystick.engines.clock import Clock
-from tallystick.ledger.feed import FeedReader, FeedWriter, write_file
+from tallystick.ledger.feed import FeedReader, FeedWriter, read_file, write_file
 from tallystick.ledger.ledger import Ledger
 from tallystick.protocol import tiles
 from tallystick.protocol.checkpoint import (
@@ -74,7 +74,8 @@ class Publisher:
         self._writer = FeedWriter(folder, (ledger.folder / "genesis.json").read_bytes())
         (folder / COSIGNED).mkdir(exist_ok=True)
         self._roots: OrderedDict[int, bytes] = OrderedDict()
-        self._lines: dict[int, dict[str, str]] = {}
+        self._lines: dict[int, dict[str, tuple[int, str]]] = {}
+        """By size of the log and name of the keeper: when it co-signed, and its line."""
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closing = False
@@ -120,7 +121,7 @@ class Publisher:
                 raise LookupError(f"entry {index} is not under a published checkpoint yet")
             count, at = max(fitting)
             checkpoint = Checkpoint(self._ledger.origin, at, self._roots[at])
-            lines = list(self._lines.get(at, {}).values())
+            lines = [line for _, line in self._lines.get(at, {}).values()]
         text = format_checkpoint(checkpoint)
         own = sign_note(text, checkpoint.origin, self._signer)
         return format_note(text, [own, *lines]).encode(), count
@@ -144,8 +145,7 @@ class Publisher:
             if path.name.startswith("."):
                 continue
             try:
-                with path.open("rb") as file:
-                    note = parse_note(file.read(NOTE_BYTES_MAX + 1))
+                note = parse_note(read_file(path, NOTE_BYTES_MAX))
                 checkpoint = parse_checkpoint(note.text)
             except (Malformed, OSError):
                 continue
@@ -153,15 +153,17 @@ class Publisher:
                 self._take(checkpoint.size, note)
 
     def _take(self, size: int, note: Note) -> None:
+        """The lines that verify, of each keeper its newest: nobody's copy takes one back."""
         for keeper in self._keepers:
-            try:
-                verify_cosignature(note, keeper.name, keeper.key)
-            except VerificationFailed:
-                continue
             for signature in note.signatures:
-                if signature.name == keeper.name:
-                    with self._lock:
-                        self._lines.setdefault(size, {})[keeper.name] = signature.line
+                alone = Note(note.text, (signature,))  # another line may bear the same name
+                try:
+                    at = verify_cosignature(alone, keeper.name, keeper.key)
+                except VerificationFailed:
+                    continue
+                with self._lock:
+                    lines = self._lines.setdefault(size, {})
+                    lines[keeper.name] = max(lines.get(keeper.name, (0, "")), (at, signature.line))
 
     def _sign(self, checkpoint: Checkpoint, now: int) -> None:
         """Sign that this is the log, and that at this time it is all of it."""
