@@ -37,4 +37,5 @@ def test_who_is_busy_says_for_how_long() -> None:
 
 def test_the_kinds() -> None:
     kinds = {Malformed, VerificationFailed, Rejected, Busy, Damaged}
-    assert set(TallystickError.__subclasses__()) == kinds
+    here = TallystickError.__module__  # rooms above have kinds of their own
+    assert {each for each in TallystickError.__subclasses__() if each.__module__ == here} == kinds

@@ -13,7 +13,7 @@ from synthea_sample import Sample, uuid
 
 from tallystick.apps.bills import synthea_ledger
 from tallystick.apps.bills.drafting import Recipient
-from tallystick.apps.bills.mail import collect
+from tallystick.apps.bills.mail import collect, unpack
 from tallystick.apps.bills.synthea import (
     CLAIMS_TO_COME,
     RECONCILIATION,
@@ -329,9 +329,9 @@ def test_bodies_are_delivered_to_finances_archive_where_there_is_one(world: Worl
         mailbox=mailbox,
     )
     world.run()
-    letters = list(collect(mailbox))
-    assert len(letters) == 7
-    assert all(b"Quill7" not in letter.data for letter in letters)
+    sealed = [one for letter in collect(mailbox) for one in unpack(letter.data)]
+    assert len(sealed) == 7
+    assert all(b"Quill7" not in one for one in sealed)
 
 
 # ------------------------------------------------------------------------------ the real export
