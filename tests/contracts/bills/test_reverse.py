@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from province import CODE, DEPOSIT, PARTIAL, PARTIAL_RULES, Province, left, parts
+from province import CODE, DEPOSIT, DEPOSIT_RULES, PARTIAL, PARTIAL_RULES, Province, left, parts
 
 from tallystick.contracts.bills.items import Block, SuspendIssuer, VoidNumbers
 from tallystick.contracts.bills.records import REVERSALS_MAX, Bill
@@ -240,6 +240,21 @@ def test_a_replacement_settles_the_deposits_of_the_old_bill_or_gives_them_free()
     new = world.bill(CODE, 3)
     assert world.bill(first).state == "issued"
     assert [world.bill(each).settled_by for each in (second, third)] == [new.id, new.id]
+    world.audit()
+
+
+def test_a_replacement_never_settles_what_it_reverses() -> None:
+    """The type ceased to be one of deposits: the deposit would be reversed, and free again."""
+    world = Province()
+    rules = replace(DEPOSIT_RULES, deposit=False)
+    world.define(DEPOSIT // 100, 2, rules=rules, valid_from=world.instant(3_600))
+    deposit = blue(world, code=DEPOSIT, self_pay=0, self_expense=0)
+    world.at += 3_600
+    fields = {"code": DEPOSIT, "type_version": 2, "self_pay": 0, "self_expense": 0}
+    item = world.replace_item(deposit, 2, 3, settles=[deposit.id], **fields)
+    refusal = ("bills.relation_invalid", "settles")
+    assert world.refused("hospital", "bills.replace", item) == refusal
+    world.do("hospital", "bills.replace", world.replace_item(deposit, 2, 3, **fields))
     world.audit()
 
 

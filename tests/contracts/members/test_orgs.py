@@ -183,6 +183,19 @@ def test_nobody_suspends_itself_or_whom_it_has_its_authority_from(acts: Acts, or
     assert found == ("members.org_superior", "org")
 
 
+def test_who_is_suspended_is_not_resumed_by_an_authority_that_it_gave(acts: Acts) -> None:
+    acts.do("finance", "members.admit", hospital("puppet", grants=[]))
+    for n, (giver, subject) in enumerate((("finance", "health"), ("health", "puppet"))):
+        [source, *_] = [each.grant_id for each, _ in views.grants(acts.rows, giver, acts.at)][::-1]
+        new = NewGrant(source=source, actions=["members.resume"], depth=1 - n)
+        gift = GiveGrant(nonce=nonce(4 + n), subject=subject, grant=new)
+        acts.do(giver, "members.give_grant", gift)
+    acts.do("finance", "members.suspend", suspension(acts, "health"))
+    found = acts.refused("puppet", "members.resume", resumption(acts, "health"))
+    assert found == ("members.org_superior", "org")
+    acts.do("finance", "members.resume", resumption(acts, "health"))
+
+
 def test_a_gift_to_those_above_protects_nobody(acts: Acts) -> None:
     """Whoever gives its superior a grant does not thereby come to stand above it."""
     [(grant, _)] = views.grants(acts.rows, "hospital", acts.at)

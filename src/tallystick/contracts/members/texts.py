@@ -24,8 +24,9 @@ TEXTS: dict[Reason, ReasonText] = {
         "look whether it was admitted already; give a new organisation another name",
     ),
     MembersReason.ORG_SUPERIOR: ReasonText(
-        "不能暂停本单位或授权来源单位",
-        "an organisation suspends neither itself nor one from which it has authority",
+        "不能暂停本单位或授权来源单位，也不能恢复授权来源单位",
+        "an organisation suspends neither itself nor one from which it has authority, "
+        "nor resumes such a one",
         "请由该单位的上级主管部门办理",
         "ask an authority above that organisation",
     ),

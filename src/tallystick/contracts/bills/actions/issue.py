@@ -123,6 +123,8 @@ def find_deposits(
         raise Rejected(BillsReason.RELATION_INVALID, "a deposit settles nothing", path="settles")
     if len(dict.fromkeys(item.settles)) != len(item.settles):
         raise Rejected(BillsReason.RELATION_INVALID, "a deposit is named twice", path="settles")
+    if freed_by in item.settles:  # a type can begin or cease to be one of deposits
+        raise Rejected(BillsReason.RELATION_INVALID, "it is reversed here", path="settles")
     found = []
     for n, bill_id in enumerate(item.settles):
         deposit = find_bill(ctx, bill_id)

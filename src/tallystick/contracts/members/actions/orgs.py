@@ -3,7 +3,8 @@
 Suspending stops what an organisation does itself. Its keys can still be exchanged by its root key,
 and what it has given to others stands until someone ends it.
 
-Invariant: nobody suspends itself or an organisation from which it has the authority to suspend.
+Invariant: nobody suspends itself or an organisation from which it has the authority to suspend,
+and nobody who is suspended has itself resumed by an authority that it gave.
 See docs/spec/contracts/members.md.
 """
 
@@ -111,9 +112,13 @@ class Resume(Item):
 def resume(ctx: Context, item: Resume) -> None:
     """End a suspension."""
     # READ
-    authorise(ctx)
+    grant = authorise(ctx)
     member = fetch_member(ctx, item.org)
     # CHECK
+    if item.org in issuers(ctx.state, grant):  # else it would have itself resumed
+        raise Rejected(
+            MembersReason.ORG_SUPERIOR, f"{ctx.sender} has its authority from there", path="org"
+        )
     if member.good:
         raise Rejected(MembersReason.ORG_NOT_SUSPENDED, path="org")
     check_version(member, item.version)
