@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from counter import Counter, done, tally
+
+from tallystick.protocol.canonical import decode, encode
 
 
 @pytest.fixture
@@ -39,6 +42,18 @@ def test_the_verdict_is_told_in_chinese(standing: Counter, receipt: Path) -> Non
     answer = tally("verify", receipt, "--trust", standing.trust, "--lang", "zh")
     assert answer.out.splitlines()[0] == "GOOD: 真实，已入账，现行有效"
     assert "未证明" in answer.out
+
+
+def test_a_state_proof_by_itself_is_told_from_a_receipt(
+    standing: Counter, receipt: Path, tmp_path: Path
+) -> None:
+    shown = decode(receipt.read_bytes().rstrip(), dict[str, Any])
+    proof = {"format": "tallystick/state-proof/v1", "checkpoint": shown["checkpoint"]}
+    path = tmp_path / "state.json"
+    path.write_bytes(encode(proof | {"state": shown["state"]}))
+    assert verify(standing, path) == (0, "GOOD: authentic, accepted and good")
+    path.write_bytes(path.read_bytes().replace(b'"good":true', b'"good":false'))
+    assert verify(standing, path) == (1, "FALSE: false")
 
 
 def test_as_json_it_has_all_steps(standing: Counter, receipt: Path) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 DETAILED_MAX = 3
 """So many documents are shown with all steps; of more, one line each that is not good."""
 LINES_MAX = 50
+STATE_PROOF = b'"format":"tallystick/state-proof/v1"'
+"""A string cannot hold these quotes unescaped; it stands behind a checkpoint of any length."""
 
 VERDICTS_ZH = {
     "GOOD": "真实，已入账，现行有效",
@@ -255,7 +257,7 @@ def _check(path: Path, verifier: Verifier, status: bool, now: int) -> Checked:
         told = str(error) if failure is None else f"{failure.en}: {failure.detail}"
         return Checked(path, Verdict.UNREADABLE, None, told)
     try:
-        if b'"tallystick/state-proof/v1"' in data[:200]:
+        if STATE_PROOF in data:
             found = verifier.state(data, now=now)
         else:
             found = verifier.receipt(data, status=status, now=now)
