@@ -243,7 +243,7 @@ def test_a_full_inbox_turns_early_ones_away(
     assert world.receive({1: bodies[1]}) == ["archived"]
 
 
-def test_repeats_of_a_business_code_are_found(world: Archives) -> None:
+def test_I10_repeats_of_a_business_code_are_found(world: Archives) -> None:
     code = ("VISIT-1",)
     bodies = {
         1: prepare(1, business_codes=code, settlement=None),

@@ -284,7 +284,7 @@ def test_no_text_about_a_body_shows_it() -> None:
 
 @given(st.lists(st.sampled_from(["put", "record", "refuse", "reverse"]), max_size=30), st.data())
 @settings(max_examples=25)
-def test_a_business_code_never_has_two_live_bills(
+def test_I10_a_business_code_never_has_two_live_bills(
     tmp_path_factory: Any, steps: list[str], data: st.DataObject
 ) -> None:
     """Whatever is asked in whatever order: one bill at most that is not refused or reversed."""

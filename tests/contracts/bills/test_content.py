@@ -354,7 +354,7 @@ def test_rounding_is_limited(rounding: int) -> None:
     assert refusal(body) == (BillsReason.ROUNDING_LIMIT, "total_rounding")
 
 
-def test_items_and_total() -> None:
+def test_I3_the_items_add_up_to_the_total() -> None:
     body = simple([71728, 27626], Payment(sources=Sources(cash=99355)), total=99355)
     error = refused(body, LOOSE)
     assert (error.reason, error.path) == (BillsReason.SUM_ITEMS, "total")
@@ -368,7 +368,7 @@ def test_discount_comes_off_the_items() -> None:
     check_body(replace(body, discount=100), LOOSE)
 
 
-def test_list_lines_are_rounded_once_half_up() -> None:
+def test_I4_list_lines_are_rounded_once_half_up() -> None:
     def listed(*amounts_e4: int) -> Body:
         lines = tuple(Detail(item=0, name="明细", amount_e4=e4) for e4 in amounts_e4)
         return replace(simple([100], Payment(sources=Sources(cash=100))), details=lines)
@@ -390,7 +390,7 @@ def test_a_list_is_there_if_the_type_requires_it() -> None:
     assert refusal(body, strict) == (BillsReason.SUM_DETAILS, "items/0/amount")
 
 
-def test_sources_and_total() -> None:
+def test_I5_the_sources_of_money_add_up_to_the_total() -> None:
     error = refused(simple([100], Payment(sources=Sources(fund=30, other=1, cash=68))), LOOSE)
     assert (error.reason, error.path) == (BillsReason.SUM_SOURCES, "payment/sources")
     assert error.detail.endswith("0.99, total 1.00, difference -0.01")
@@ -405,7 +405,7 @@ def test_named_funds() -> None:
     )
 
 
-def test_liability_by_type() -> None:
+def test_I6_liability_is_split_as_the_type_says() -> None:
     path = "payment/liability"
     body = simple([100], Payment(sources=Sources(cash=100), liability=Liability(self_pay=99)))
     error = refused(body, LOOSE)
@@ -455,7 +455,7 @@ def test_an_item_without_list_counts_by_itself() -> None:
         assert f"{name} {format_amount(stated)}" in error.detail
 
 
-def test_inpatient_sums() -> None:
+def test_I7_what_was_prepaid_and_paid_for_a_stay_adds_up() -> None:
     path = "payment/inpatient"
     bare = changed(STAY, path, None)
     assert refusal(bare, INPATIENT) == (BillsReason.SUM_INPATIENT, path)
@@ -468,7 +468,7 @@ def test_inpatient_sums() -> None:
     assert error.detail == expected
 
 
-def test_channels() -> None:
+def test_I8_channels_carry_what_they_say() -> None:
     channels = (Channel(channel="wechat", part="cash", amount=99),)
     body = simple([100], Payment(sources=Sources(cash=100), channels=channels))
     error = refused(body, LOOSE)

@@ -32,7 +32,6 @@ class BillsReason(Reason):
     NOT_GRANTOR = "bills.not_grantor"
     NOT_UNUSED_TAIL = "bills.not_unused_tail"
     VOID_LIMIT = "bills.void_limit"
-    ALLOC_GAP = "bills.alloc_gap"
     NUMBER_NOT_ALLOCATED = "bills.number_not_allocated"
     NUMBER_USED = "bills.number_used"
     NUMBER_VOID = "bills.number_void"
@@ -42,20 +41,16 @@ class BillsReason(Reason):
     # Issue.
     TIME_FUTURE = "bills.time_future"
     TIME_TOO_OLD = "bills.time_too_old"
-    PERIOD_CLOSED = "bills.period_closed"
     ISSUER_SUSPENDED = "bills.issuer_suspended"
     UNARCHIVED = "bills.unarchived"
     DEPOSIT_UNKNOWN = "bills.deposit_unknown"
     DEPOSIT_ENDED = "bills.deposit_ended"
     BIZCODE_CONFLICT = "bills.bizcode_conflict"
-    PRIVACY_FIELD = "bills.privacy_field"
 
     # Reversal.
     REV_NOT_FOUND = "bills.rev_not_found"
     REV_OF_RED = "bills.rev_of_red"
     REV_EXCEEDS = "bills.rev_exceeds"
-    REV_LOCKED = "bills.rev_locked"
-    REV_PAPER_LIVE = "bills.rev_paper_live"
     REV_OTHER_ISSUER = "bills.rev_other_issuer"
     REV_PARTIAL_NOT_ALLOWED = "bills.rev_partial_not_allowed"
     REV_ENDED = "bills.rev_ended"

@@ -101,12 +101,6 @@ TEXTS: dict[Reason, ReasonText] = {
         "分多项提交，或退回未使用的号段",
         "send several items, or give the unused tail back",
     ),
-    BillsReason.ALLOC_GAP: ReasonText(
-        "号段不连续，有号码未作说明",
-        "numbers in between are not accounted for",
-        "补齐缺号的开具、作废或退回情况",
-        "say of each missing number whether it is issued, void or returned",
-    ),
     BillsReason.NUMBER_NOT_ALLOCATED: ReasonText(
         "该号码未发放给本单位",
         "the number was not granted to this issuer",
@@ -149,12 +143,6 @@ TEXTS: dict[Reason, ReasonText] = {
         "以当前时间开具；补开请联系财政部门",
         "issue with the present time; ask finance about late bills",
     ),
-    BillsReason.PERIOD_CLOSED: ReasonText(
-        "所属期间已核销",
-        "the period is closed",
-        "在当前期间更正",
-        "correct it in the present period",
-    ),
     BillsReason.ISSUER_SUSPENDED: ReasonText(
         "开票单位已暂停开票",
         "the issuer is suspended",
@@ -185,12 +173,6 @@ TEXTS: dict[Reason, ReasonText] = {
         "查询原票；更正请冲红重开",
         "look at that bill; to correct it, reverse and replace it",
     ),
-    BillsReason.PRIVACY_FIELD: ReasonText(
-        "账本记录中含有个人信息字段",
-        "a record would carry personal data",
-        "把该字段移入票据内容",
-        "move the field to the body",
-    ),
     BillsReason.REV_NOT_FOUND: ReasonText(
         "找不到被冲红的票据",
         "the bill to be reversed does not exist",
@@ -208,18 +190,6 @@ TEXTS: dict[Reason, ReasonText] = {
         "the reversal exceeds what is left of the bill",
         "将冲红金额减至余额以内",
         "reverse no more than what is left",
-    ),
-    BillsReason.REV_LOCKED: ReasonText(
-        "票据已被报销锁定",
-        "the bill is locked by a claim",
-        "发起冲红申请，等待报销单位解锁",
-        "request the reversal and wait for the release",
-    ),
-    BillsReason.REV_PAPER_LIVE: ReasonText(
-        "已换开纸质票据，尚未收回",
-        "a paper form of the bill is still live",
-        "收回并作废纸质票据后再冲红",
-        "recover and void the paper first",
     ),
     BillsReason.REV_OTHER_ISSUER: ReasonText(
         "只能由原开票单位以同一票种冲红",
