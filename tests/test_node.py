@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -159,11 +160,18 @@ def test_a_file_that_cannot_be_read_does_not_hold_up_the_box(world: World) -> No
         node._box.join()
         box = world.folder / BOX
         (box / "a.tx").mkdir()
+        os.mkfifo(box / "a1.tx")
+        (box / "a2.tx").symlink_to("/dev/zero")
+        (box / "a3.tx").write_bytes(b"no transaction")
+        (box / "a3.refused" / "not empty").mkdir(parents=True)
+        with (box / "a4.tx").open("wb") as file:
+            file.truncate(1 << 40)
         (box / "b.tx").write_bytes(
             node.sign(signer("hospital/key"), "hospital", "bills.issue/1", [world.issue_item(1)])
         )
         assert node.take_box() == 1
-        assert [path.name for path in box.iterdir()] == ["a.tx"]
+        names = sorted(path.name for path in box.iterdir())
+        assert names == ["a.tx", "a1.tx", "a2.tx", "a3.refused", "a3.tx", "a4.refused"]
 
 
 def test_whoever_runs_a_node_learns_that_it_stopped_and_a_wrong_key_holds_no_lock(

@@ -14,7 +14,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -26,6 +26,7 @@ from tallystick.engines.embedded import EmbeddedEngine, EngineFigures
 from tallystick.engines.keeper import Keeper
 from tallystick.engines.publisher import KeeperKey, Publisher
 from tallystick.ledger.engine import Committed, Stopped
+from tallystick.ledger.feed import read_file
 from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.receipts import state_document
 from tallystick.ledger.rules import Rules, make_rules
@@ -35,7 +36,7 @@ from tallystick.protocol.canonical import encode
 from tallystick.protocol.errors import Busy, TallystickError
 from tallystick.protocol.keys import Signer
 from tallystick.protocol.row import row_key
-from tallystick.protocol.transaction import Item, sign_transaction
+from tallystick.protocol.transaction import TRANSACTION_BYTES_MAX, Item, sign_transaction
 from tallystick.protocol.values import format_instant
 
 DOMAINS: Sequence[Domain] = (members.DOMAIN, bills.DOMAIN)
@@ -202,7 +203,8 @@ class Node:
         taken = 0
         for path in sorted((self.folder / BOX).glob("[!.]*.tx")):  # with a dot: not whole yet
             try:
-                self.submit(path.read_bytes()).result(ANSWER_SECONDS_MAX)
+                data = read_file(path, TRANSACTION_BYTES_MAX)
+                self.submit(data).result(ANSWER_SECONDS_MAX)
                 path.unlink()
             except (Busy, Stopped, TimeoutError):
                 break  # the file waits: the same bytes may be submitted again
@@ -211,7 +213,8 @@ class Node:
                 continue
             except TallystickError as error:
                 _log.error("%s is not taken: %s", path.name, error)
-                path.rename(path.with_suffix(".refused"))
+                with suppress(OSError):  # a folder has that name: it is tried again
+                    path.rename(path.with_suffix(".refused"))
                 continue
             taken += 1
         return taken
