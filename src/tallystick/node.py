@@ -26,6 +26,7 @@ from tallystick.engines.embedded import EmbeddedEngine, EngineFigures
 from tallystick.engines.keeper import Keeper
 from tallystick.engines.publisher import KeeperKey, Publisher
 from tallystick.ledger.engine import Committed, Stopped
+from tallystick.ledger.execute import Why
 from tallystick.ledger.feed import read_file
 from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.receipts import state_document
@@ -163,9 +164,9 @@ class Node:
         data = self.sign(signer, sender, action, items, atomic=atomic)
         return self.submit(data).result(ANSWER_SECONDS_MAX)
 
-    def dry_run(self, data: bytes) -> list[str]:
-        """What would become of each item now; leaves no trace."""
-        return self.ledger.dry_run(data, self.clock.now())
+    def dry_run(self, data: bytes, why: Why | None = None) -> list[str]:
+        """What would become of each item now, and `why`; leaves no trace."""
+        return self.ledger.dry_run(data, self.clock.now(), why)
 
     @contextmanager
     def view(self) -> Iterator[View]:

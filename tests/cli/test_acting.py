@@ -216,6 +216,14 @@ def test_a_dry_run_says_what_would_become_of_it(counter: Counter) -> None:
     assert show(counter, 1)["circulable"] is True
 
 
+def test_what_is_refused_names_the_field_at_fault_dry_or_not(counter: Counter) -> None:
+    block = ("--code", counter.code, "--level", 3, "--first", 1, "--range", "1", "--reason", "lost")
+    for dry in (("--dry-run",), ()):
+        answer = finance(counter, "bills", "recall", *block, *dry)
+        assert (answer.code, answer.json["outcomes"]) == (3, ["bills.not_unused_tail"])
+        assert answer.json["why"]["0"].startswith("start: used below ")
+
+
 def test_who_signs_must_be_known(counter: Counter) -> None:
     done("keygen", counter.key("stranger"), "--name", "stranger")
     arguments = ("bills", "withhold", counter.bill(1), "--reason", "arrears")

@@ -196,14 +196,17 @@ def test_a_dry_run_says_what_the_block_will_say_and_leaves_no_trace(tmp_path: Pa
     files = sorted(tmp_path.glob("ledger.db*"))
     before = [sha256(path.read_bytes()).digest() for path in files if "shm" not in path.name]
     rows, head = world.rows(), world.ledger.head
-    told = world.ledger.dry_run(data, world.at)
+    why: dict[int, str] = {}
+    told = world.ledger.dry_run(data, world.at, why)
     assert told == world.ledger.dry_run(data, world.at - 1000)  # time does not go back
     assert told.count("accepted") == 2
+    assert [why[n].partition(":")[0] for n in sorted(why)] == ["number", "number"]
     after = [sha256(path.read_bytes()).digest() for path in files if "shm" not in path.name]
     assert (after, world.rows(), world.ledger.head) == (before, rows, head)
     assert world.ledger.store.head() == head
     world.check()
-    assert list(world.block(data).outcomes[0]) == told
+    done = world.block(data)
+    assert (list(done.outcomes[0]), done.why[0]) == (told, why)
 
 
 def test_a_dry_run_of_what_would_not_be_ordered_says_why(world: World) -> None:

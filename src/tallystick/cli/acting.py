@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,6 @@ from tallystick.cli.failures import REFUSED, fail
 from tallystick.cli.reasons import both, explain
 
 if TYPE_CHECKING:
-    from tallystick.cli.desk import Desk
     from tallystick.contracts.kit.context import Reader
     from tallystick.ledger.engine import Committed
     from tallystick.ledger.view import View
@@ -89,8 +88,9 @@ def act(
             made = items(view) if callable(items) else items
         data = desk.sign(signer, sender, action, made, atomic)
         if how.dry_run:
-            outcomes = desk.dry_run(data)
-            shown: dict[str, Any] = {"dry_run": True, "outcomes": outcomes}
+            why = dict[int, str]()
+            outcomes = desk.dry_run(data, why)
+            shown: dict[str, Any] = {"dry_run": True, "outcomes": outcomes} | _named(why)
         else:
             committed = desk.submit(data).result()
             outcomes, shown = list(committed.outcomes), answer(committed)
@@ -125,7 +125,13 @@ def answer(committed: Committed) -> dict[str, Any]:
         "block": committed.block,
         "at": format_instant(committed.at),
         "outcomes": list(committed.outcomes),
+        **_named(committed.why),
     }
+
+
+def _named(why: Mapping[int, str]) -> dict[str, Any]:
+    """The fields at fault, where something was refused and whoever refused it is asked itself."""
+    return {"why": {str(n): said for n, said in why.items()}} if why else {}
 
 
 def _print(how: How, action: str, outcomes: list[str], shown: dict[str, Any]) -> None:
@@ -138,12 +144,12 @@ def _print(how: How, action: str, outcomes: list[str], shown: dict[str, Any]) ->
         where = "" if how.dry_run else f": entry {shown['first']}, block {shown['block']}"
         style = "bold green" if not refused else "bold yellow"
         out.say(f"{action.partition('/')[0]}: {done} of {len(outcomes)} {would}{where}", style)
-        _print_refused(outcomes, shown.get("first"))
+        _print_refused(outcomes, shown.get("first"), shown.get("why", {}))
     if refused:
         raise typer.Exit(REFUSED)
 
 
-def _print_refused(outcomes: list[str], first: int | None) -> None:
+def _print_refused(outcomes: list[str], first: int | None, why: dict[str, str]) -> None:
     rows = [
         (n, None if first is None else first + n, code, both(code))
         for n, code in enumerate(outcomes)
@@ -154,18 +160,8 @@ def _print_refused(outcomes: list[str], first: int | None) -> None:
     out.table("refused", ("item#", "entry#", "reason", "说明 / why"), rows[:ITEMS_SHOWN_MAX])
     if len(rows) > ITEMS_SHOWN_MAX:
         out.say(f"… and {len(rows) - ITEMS_SHOWN_MAX:,} more; --json has all")
+    for n, *_ in rows[:ITEMS_SHOWN_MAX]:
+        if said := why.get(str(n)):
+            out.say(f"  {n}: {said}")
     for code in dict.fromkeys(row[2] for row in rows):
         out.say(f"  {code}: {explain(code, out.language())}")
-
-
-def desk_of(how: How) -> Any:
-    """The desk that `how` names, for commands that hand it on."""
-    from tallystick.cli.desk import open_desk
-
-    return open_desk(
-        how.box or how.dir, box=how.box is not None, log_key=how.log_key, passphrase_file=None
-    )
-
-
-if TYPE_CHECKING:
-    _: type[Desk]

@@ -57,8 +57,8 @@ class Desk(ABC):
         """What may be asked, as of one moment."""
 
     @abstractmethod
-    def dry_run(self, data: bytes) -> list[str]:
-        """What would become of each item now; leaves no trace."""
+    def dry_run(self, data: bytes, why: dict[int, str]) -> list[str]:
+        """What would become of each item now, and `why`; leaves no trace."""
 
     @abstractmethod
     def now(self) -> int:
@@ -95,8 +95,8 @@ class NodeDesk(Desk):
     def view(self) -> AbstractContextManager[View]:
         return self._node.view()
 
-    def dry_run(self, data: bytes) -> list[str]:
-        return self._node.dry_run(data)
+    def dry_run(self, data: bytes, why: dict[int, str]) -> list[str]:
+        return self._node.dry_run(data, why)
 
     def now(self) -> int:
         return self._node.clock.now()
@@ -126,7 +126,7 @@ class BoxDesk(Desk):
     def view(self) -> AbstractContextManager[View]:
         return reading(self._folder)
 
-    def dry_run(self, data: bytes) -> list[str]:
+    def dry_run(self, data: bytes, why: dict[int, str]) -> list[str]:
         fail(
             *("cli.dry_run_box", "经投递箱不能试算", "a dry run cannot go through the box"),
             todo=(

@@ -255,9 +255,10 @@ class EmbeddedEngine:
         self._clock.made()
         self._blocks += 1
         first = executed.first
-        for waiting, outcomes in zip(block, executed.outcomes, strict=True):
+        for waiting, outcomes, why in zip(block, executed.outcomes, executed.why, strict=True):
+            tx_id = waiting.transaction.tx_id
             waiting.future.set_result(
-                Committed(waiting.transaction.tx_id, first, outcomes, executed.block, at)
+                Committed(tx_id, first, outcomes, executed.block, at, why=why)
             )
             first += len(outcomes)
         if self._on_commit is not None:

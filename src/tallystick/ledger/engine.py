@@ -8,9 +8,9 @@ Invariant: an answer is given after the fsync of its block, or not at all; nothi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tallystick.protocol.errors import TallystickError
@@ -30,6 +30,9 @@ class Committed:
     """Unix seconds of its block."""
     repeated: bool = False
     """It was on the ledger before; this is the old answer."""
+    why: Mapping[int, str] = field(default_factory=dict)
+    """Of refused items, by n: the field at fault and more, for people. Not in an old answer: the
+    log has the reasons alone."""
 
 
 class Stopped(TallystickError):

@@ -35,6 +35,10 @@ memory, too deep a recursion, a damaged file) is this node's own trouble and sto
 _log = logging.getLogger("tallystick.ledger")
 
 
+Why = dict[int, str]
+"""Of refused items, by their place: the field at fault and more, for people; no part of a leaf."""
+
+
 @dataclass(frozen=True, slots=True)
 class Executed:
     """A block that was executed and is not durable yet."""
@@ -46,6 +50,7 @@ class Executed:
     transactions: Sequence[Transaction]
     outcomes: Sequence[list[str]]
     """Of each transaction's items: ``accepted`` or a reason."""
+    why: Sequence[Why]
     leaf: BlockLeaf
     leaf_hashes: Sequence[bytes]
     """Of all entries and, last, of the block's leaf."""
@@ -56,8 +61,10 @@ def execute_block(
 ) -> Executed:
     """Execute the transactions of one block, of which there is at least one."""
     at, leaves, outcomes, index = format_instant(env.block_time), list[bytes](), [], first
+    why: list[Why] = []
     for transaction in block:
-        fates = execute_transaction(state, rules, env, index, transaction)
+        why.append({})
+        fates = execute_transaction(state, rules, env, index, transaction, why=why[-1])
         outcomes.append(fates)
         leaves += entry_leaf_hashes(
             env.block, at, transaction.tx_id, transaction.item_hashes, fates
@@ -73,13 +80,22 @@ def execute_block(
         state=state.seal(),
     )
     leaves.append(merkle.leaf_hash(encode(leaf)))
-    return Executed(env.block, env.block_time, first, block, outcomes, leaf, leaves)
+    return Executed(env.block, env.block_time, first, block, outcomes, why, leaf, leaves)
 
 
 def execute_transaction(
-    state: StagedState, rules: Rules, env: Environment, first: int, transaction: Transaction
+    state: StagedState,
+    rules: Rules,
+    env: Environment,
+    first: int,
+    transaction: Transaction,
+    *,
+    why: Why,
 ) -> list[str]:
-    """What becomes of each item; of an atomic transaction all or none is accepted."""
+    """What becomes of each item; of an atomic transaction all or none is accepted.
+
+    `why` is filled in.
+    """
     header, run = transaction.header, rules.actions[transaction.header.action].run
     ctx = Context(
         state=state,
@@ -98,7 +114,7 @@ def execute_transaction(
         try:
             run(ctx, item)
         except Rejected as refusal:
-            outcome = refusal.reason.value
+            outcome, why[n] = refusal.reason.value, str(refusal)
         except _FAULTS:
             _log.exception("ALARM: a fault in %s, item %s", header.action, ctx.item_id)
             outcome = LedgerReason.FAULT.value

@@ -18,7 +18,7 @@ from typing import Self
 from tallystick.contracts.kit.context import FOUNDING_INDEX, Context, Environment
 from tallystick.contracts.kit.keys import admit
 from tallystick.contracts.kit.reasons import LedgerReason
-from tallystick.ledger.execute import Executed, execute_block, execute_transaction
+from tallystick.ledger.execute import Executed, Why, execute_block, execute_transaction
 from tallystick.ledger.feed import write_file
 from tallystick.ledger.receipts import check_head, check_seen
 from tallystick.ledger.records import BlockRecord, Head, Segment, pack_outcomes
@@ -182,8 +182,11 @@ class Ledger:
         self._head = head
         return head
 
-    def dry_run(self, data: bytes, at: int) -> list[str]:
-        """What would become of each item in a block of its own at `at`; leaves no trace."""
+    def dry_run(self, data: bytes, at: int, why: Why | None = None) -> list[str]:
+        """What would become of each item in a block of its own at `at`; leaves no trace.
+
+        `why`, if given, is filled with the fields at fault.
+        """
         transaction = self.check(data)
         with naming_the_file(self.store.path), self.store.snapshot() as snapshot:
             head = snapshot.head()
@@ -193,7 +196,14 @@ class Ledger:
             if isinstance(verdict, Rejected):
                 raise verdict
             env = environment(self.genesis, self.network, head.block + 1, at)
-            return execute_transaction(StagedState(rows), self.rules, env, head.size, transaction)
+            return execute_transaction(
+                StagedState(rows),
+                self.rules,
+                env,
+                head.size,
+                transaction,
+                why={} if why is None else why,
+            )
 
     @contextmanager
     def view(self) -> Iterator[View]:
