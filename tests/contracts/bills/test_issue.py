@@ -9,7 +9,7 @@ from acts import public_key
 from bodies import OUTPATIENT
 from province import CODE, DEPOSIT, PARTIAL, Province
 
-from tallystick.contracts.bills.items import Archived, Block, Issue
+from tallystick.contracts.bills.items import Archived, Block, Issue, Withhold
 from tallystick.contracts.bills.records import MARKS_MAX, SETTLES_MAX, Exceptions, TypeRules
 from tallystick.contracts.kit.keys import BlockScope, KeyRow
 from tallystick.protocol.canonical import decode, encode, replace
@@ -112,6 +112,10 @@ def test_a_tills_key_is_for_its_block_alone() -> None:
     assert world.refused("hospital", "bills.issue", outside, key="till")[0] == "kit.key_scope"
     inside = world.issue_item(501, level=4, first=501)
     world.do("hospital", "bills.issue", inside, key="till")
+    for number, outcome in ((1, "kit.key_scope"), (501, "accepted")):
+        bill = world.bill(CODE, number) if number == 501 else world.issue(number)
+        act = Withhold(nonce=world.nonce(), bill=bill.id, version=bill.version, reason="arrears")
+        assert world.act("hospital", "bills.withhold", act, key="till") == [outcome]
 
 
 def test_I2_code_type_and_year_are_those_of_the_network_and_the_time() -> None:
