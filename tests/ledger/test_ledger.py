@@ -5,6 +5,7 @@ Invariant tested: what is not admitted leaves no trace, and nothing is ordered t
 
 from __future__ import annotations
 
+import stat
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from world import World, genesis_file, signer
 from tallystick.contracts.members.actions.keys import AddKey, RevokeKey
 from tallystick.contracts.members.records import NewKey
 from tallystick.ledger.ledger import Ledger, Seen
+from tallystick.ledger.portable import export_ledger
 from tallystick.ledger.sqlite import Locked
 from tallystick.protocol.errors import Damaged, Malformed, Rejected, VerificationFailed
 from tallystick.protocol.values import format_instant
@@ -44,6 +46,14 @@ def judge(world: World, *transactions: bytes) -> list[str]:
             case None:
                 said.append("fine")
     return said
+
+
+def test_a_ledger_is_its_owners_alone(tmp_path: Path) -> None:
+    """Rows say which till took how much when: no business of other accounts of the machine."""
+    World(tmp_path / "ledger").ledger.close()
+    export_ledger(tmp_path / "ledger", tmp_path / "export")
+    for folder in ("ledger", "export"):
+        assert stat.S_IMODE((tmp_path / folder).stat().st_mode) == 0o700
 
 
 # -------------------------------------------------------------------------------- idempotency

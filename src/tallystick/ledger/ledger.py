@@ -84,7 +84,7 @@ class Ledger:
                 domain.found(ctx, parsed)
         root = state.seal()
         head = Head(network=network, block=0, at=at, size=0, root=merkle.EMPTY_ROOT, state=root)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # records are for members alone
         if not (folder / FILE).exists():
             write_file(folder / GENESIS_FILE, genesis)
         store = Store.make(folder, head, state.writes, vfs=vfs)

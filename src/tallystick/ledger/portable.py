@@ -123,7 +123,7 @@ def built_beside(folder: Path) -> Iterator[Path]:
 def _check_target(folder: Path, genesis: bytes) -> None:
     """Refuse to write into anything but nothing, or an earlier export of the same network."""
     if not folder.exists():
-        folder.mkdir(parents=True)
+        folder.mkdir(mode=0o700, parents=True)
         return
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     if not names:
