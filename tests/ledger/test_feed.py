@@ -116,6 +116,23 @@ def test_a_reader_sees_what_is_added_while_it_reads(world: World, tmp_path: Path
     assert [block.block for block in blocks] == [world.ledger.head.block]
 
 
+def test_a_reader_goes_on_where_it_stopped_and_reads_nothing_twice(
+    world: World, tmp_path: Path
+) -> None:
+    write(world, tmp_path / "feed")
+    reader, head = FeedReader(tmp_path / "feed"), world.ledger.head.block
+    assert len(list(reader.blocks(0))) == head
+    world.issue(5)
+    write(world, tmp_path / "feed")
+    (path,) = (tmp_path / "feed" / "blocks").iterdir()
+    with path.open("r+b") as file:
+        file.write(b"no frame any more")
+    assert [block.block for block in reader.blocks(head)] == [head + 1]
+    assert list(reader.blocks(head + 1)) == []
+    with pytest.raises(Damaged):
+        list(reader.blocks(head - 1))
+
+
 def test_a_block_that_is_left_out_is_damage(world: World, tmp_path: Path) -> None:
     write(world, tmp_path / "feed")
     path = tmp_path / "feed" / "blocks" / "0000000001"

@@ -148,6 +148,8 @@ class FeedReader:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._reached = (folder, 0, 0)
+        """File, the last block that was read of it, and where that ends."""
 
     def genesis(self) -> bytes:
         """The founding file."""
@@ -161,16 +163,22 @@ class FeedReader:
             return None
 
     def blocks(self, after: int) -> Iterator[FeedBlock]:
-        """The blocks after block `after` that are there now, in order, none left out."""
+        """The blocks after block `after` that are there now, in order, none left out.
+
+        Whoever asks again from where it stopped is not made to read the file from its beginning.
+        """
         expected = after + 1
         while (path := self._file_of(expected)) is not None:
             before = expected
             with path.open("rb") as file:
+                if self._reached[:2] == (path, expected - 1):
+                    file.seek(self._reached[2])
                 while (block := read_frame(file)) is not None:
                     if block.block < expected:
                         continue
                     if block.block != expected:
                         raise Damaged(f"{path}: block {block.block} where {expected} was expected")
+                    self._reached = path, expected, file.tell()
                     yield block
                     expected += 1
             if expected == before:

@@ -9,6 +9,7 @@ Invariant: when a `transaction` returns, what it wrote survives kill -9 and powe
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import threading
@@ -19,7 +20,7 @@ from typing import Any, Self
 
 import apsw
 
-from tallystick.protocol.errors import Damaged, Malformed, VerificationFailed
+from tallystick.protocol.errors import Busy, Damaged, Malformed, VerificationFailed
 from tallystick.vault.ciphers import Ciphers, decrypt_body, encrypt_body
 
 FORMAT = b"tallystick/vault/v1"
@@ -186,12 +187,18 @@ class Files:
 
 @contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
-    """SQLite's own finding that a file is not what it wrote, as ours.
+    """What SQLite says of a file, in our words.
 
     Our statements are fixed, so one that does not fit the tables is a damaged table.
     """
     try:
         yield
+    except apsw.FullError as error:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+    except apsw.BusyError as error:
+        raise Busy(BUSY_MILLISECONDS / 1_000) from error
+    except (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError) as error:
+        raise Damaged(f"{path} cannot be read or written: {error}") from error
     except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, UnicodeDecodeError) as error:
         raise Damaged(f"{path}: {error}") from error
 

@@ -15,6 +15,7 @@ from tallystick.apps.bills import mail
 from tallystick.apps.bills.acts import Replacement, Reversal
 from tallystick.apps.bills.archive_office import PATIENCE_SECONDS
 from tallystick.apps.bills.catalogue import TYPES, Scene
+from tallystick.apps.bills.followed import Followed
 from tallystick.apps.bills.generate import make_refund
 from tallystick.apps.bills.holders import derive_holder_key
 from tallystick.apps.bills.office import Office
@@ -27,6 +28,7 @@ from tallystick.ledger.backup import backup
 from tallystick.ledger.feed import FeedBlock
 from tallystick.ledger.portable import export_ledger
 from tallystick.protocol.canonical import decode, replace
+from tallystick.protocol.errors import Damaged
 from tallystick.vault import Expected, open_delivery
 
 CODE = 33060126
@@ -228,6 +230,12 @@ def test_a_body_that_breaks_a_rule_is_a_finding_and_stays_an_exception(
         row = city.issuer()
         assert row is not None and row.exceptions == [Exceptions(code=CODE, numbers=[1])]
         assert office.status(CODE, 2).word == "issued"
+
+
+def test_records_that_are_no_database_are_damage_and_named(tmp_path: Path) -> None:
+    (tmp_path / "records.db").write_bytes(b"no database" * 1_000)
+    with pytest.raises(Damaged, match=r"records\.db"):
+        Followed(tmp_path, bytes(32))
 
 
 # -------------------------------------------------------------------------------- canaries

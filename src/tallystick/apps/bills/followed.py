@@ -32,6 +32,7 @@ from tallystick.contracts.bills.records import (
 from tallystick.contracts.kit.context import slot_key
 from tallystick.ledger.feed import FeedBlock
 from tallystick.ledger.receipts import SignedParts
+from tallystick.ledger.sqlite import Naming
 from tallystick.protocol.canonical import Record, builtins, decode, encode, parse, replace
 from tallystick.protocol.errors import Damaged, Malformed
 from tallystick.protocol.transaction import Item, signing_bytes, transaction_id
@@ -100,8 +101,10 @@ class Followed:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._network = network
         self._path = folder / FILE
-        self._db = apsw.Connection(str(self._path))
-        self._db.execute(_SCHEMA).fetchall()
+        self._naming = Naming(self._path)
+        with self._naming:
+            self._db = apsw.Connection(str(self._path))
+            self._db.execute(_SCHEMA).fetchall()
 
     def close(self) -> None:
         """Close the file; what was taken is safe without it."""
@@ -116,13 +119,14 @@ class Followed:
     @property
     def block(self) -> int:
         """The last block that is done with; 0 before the first."""
-        rows = list(self._db.execute("SELECT block FROM position"))
+        with self._naming:
+            rows = list(self._db.execute("SELECT block FROM position"))
         return int(rows[0][0]) if rows else 0
 
     def take(self, blocks: Sequence[FeedBlock]) -> News:
         """Learn what the blocks say; `done` says that all who had to know know it."""
         news = News()
-        with self._db:
+        with self._naming, self._db:
             for block in blocks:
                 self._take(block, news)
                 news.size, news.block = block.size, block.block
@@ -130,28 +134,35 @@ class Followed:
 
     def done(self, news: News) -> None:
         """Go on behind these blocks from now on, after a restart too."""
-        self._db.execute("INSERT OR REPLACE INTO position VALUES (1, ?)", (news.block,))
+        with self._naming:
+            self._db.execute("INSERT OR REPLACE INTO position VALUES (1, ?)", (news.block,))
 
     def record(self, expected: Expected) -> RecordHalf:
         """What a body is held against."""
-        known = self._find(slot_key(expected.code, expected.number))
-        if known is None:
-            raise Damaged(f"{self._path} lacks the record of entry {expected.entry}")
-        rows = self._db.execute(
-            "SELECT rules FROM types WHERE type = ? AND version = ?",
-            (expected.code // 100, known.type_version),
-        )
-        for (rules,) in rows:
-            return RecordHalf(self._read(rules, TypeRules), builtins(known.open))
+        with self._naming:
+            known = self._find(slot_key(expected.code, expected.number))
+            if known is None:
+                raise Damaged(f"{self._path} lacks the record of entry {expected.entry}")
+            rows = self._db.execute(
+                "SELECT rules FROM types WHERE type = ? AND version = ?",
+                (expected.code // 100, known.type_version),
+            )
+            for (rules,) in rows:
+                return RecordHalf(self._read(rules, TypeRules), builtins(known.open))
         raise Damaged(f"{self._path} lacks version {known.type_version} of {expected.code // 100}")
 
     def issuers(self) -> list[IssuerKnown]:
         """Every issuer of a bill."""
+        with self._naming:
+            rows = list(
+                self._db.execute(
+                    "SELECT org, newest, below, exceptions FROM issuers WHERE newest >= 0 "
+                    "ORDER BY org"
+                )
+            )
         return [
             IssuerKnown(org, newest, below, self._read(exceptions, list[Exceptions]))
-            for org, newest, below, exceptions in self._db.execute(
-                "SELECT org, newest, below, exceptions FROM issuers WHERE newest >= 0 ORDER BY org"
-            )
+            for org, newest, below, exceptions in rows
         ]
 
     def _take(self, block: FeedBlock, news: News) -> None:
