@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
-from counter import Counter, done, tally
+from counter import PLAN, SIGNING, Counter, done, tally
 
 
 @pytest.mark.parametrize("kind", ["signing", "vault", "delivery"])
@@ -27,6 +28,7 @@ def test_a_key_file_is_never_overwritten(tmp_path: Path) -> None:
     before = file.read_bytes()
     answer = tally("keygen", file, "--name", "two", "--json")
     assert (answer.code, answer.error["code"]) == (2, "cli.fileexists")
+    assert answer.error["detail"] == str(file)
     assert file.read_bytes() == before
 
 
@@ -48,10 +50,28 @@ def test_a_locked_key_needs_its_passphrase(counter: Counter, tmp_path: Path) -> 
         )
         return answer.code, answer.error["code"]
 
-    assert add() == (1, "cli.false")
-    assert add("--passphrase-file", wrong) == (1, "cli.false")
+    assert add() == (1, "cli.passphrase")
+    assert add("--passphrase-file", wrong) == (1, "cli.passphrase")
     assert add("--passphrase-file", empty) == (2, "cli.passphrase_empty")
     assert add("--passphrase-file", tmp_path / "gone") == (2, "cli.filenotfound")
+
+
+def test_the_log_key_has_a_passphrase_of_its_own(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    said.write_text("correct horse\n")
+    for name in SIGNING:
+        more = ("--passphrase-file", said) if name == "log" else ()
+        done("keygen", tmp_path / "keys" / f"{name}.json", "--name", name, *more)
+    (tmp_path / "plan.toml").write_text(PLAN, encoding="utf-8")
+    counter, genesis = Counter(tmp_path), tmp_path / "genesis" / "genesis.json"
+    done("genesis", tmp_path / "plan.toml", "--output", genesis, "--trust", counter.trust)
+    found = ("found", counter.ledger, "--genesis", genesis, "--key", counter.key("log"))
+    next_ = done(*found, "--passphrase-file", said).out.splitlines()[-1]
+    assert next_.split(maxsplit=2)[0] == "Next:"
+    done(*shlex.split(next_)[2:], "--seconds", "0.1")
+    suspend = ("members", "suspend", "hospital-01", "--reason", "overdue")
+    assert counter.act("finance", *suspend).error["code"] == "cli.passphrase"
+    assert counter.act("finance", *suspend, "--log-passphrase-file", said).code == 0
 
 
 def test_a_key_that_others_can_read_is_refused(counter: Counter) -> None:

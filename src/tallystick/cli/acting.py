@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from tallystick.cli.failures import REFUSED, fail
 from tallystick.cli.reasons import both, explain
 
 if TYPE_CHECKING:
+    from tallystick.cli.desk import Desk
     from tallystick.contracts.kit.context import Reader
     from tallystick.ledger.engine import Committed
     from tallystick.ledger.view import View
@@ -38,6 +40,7 @@ class How:
     key: options.Key = None
     passphrase_file: options.Passphrase = None
     log_key: options.LogKey = None
+    log_passphrase_file: options.LogPassphrase = None
     dry_run: options.DryRun = False
     as_json: options.AsJson = False
 
@@ -70,8 +73,8 @@ def act(
     how: How, action: str, items: Items | Callable[[Reader], Items], *, atomic: bool = False
 ) -> None:
     """Sign, submit and print; `items` may be made out of what the ledger says now."""
-    from tallystick.cli.desk import open_desk
     from tallystick.cli.inputs import load_signer
+    from tallystick.protocol.transaction import check_item
 
     if how.key is None:
         fail(
@@ -79,13 +82,12 @@ def act(
             todo=("以 --key 或 TALLY_KEY 指明", "name its file with --key or $TALLY_KEY"),
         )
     signer = load_signer(how.key, how.passphrase_file)
-    folder = how.box or how.dir
-    with open_desk(
-        folder, box=how.box is not None, log_key=how.log_key, passphrase_file=None
-    ) as desk:
+    with desk_of(how) as desk:
         with desk.view() as view:
             sender = owner_of(view, signer.public_key)
             made = items(view) if callable(items) else items
+        for item in made:
+            check_item(item)
         data = desk.sign(signer, sender, action, made, atomic)
         if how.dry_run:
             why = dict[int, str]()
@@ -165,3 +167,15 @@ def _print_refused(outcomes: list[str], first: int | None, why: dict[str, str]) 
             out.say(f"  {n}: {said}")
     for code in dict.fromkeys(row[2] for row in rows):
         out.say(f"  {code}: {explain(code, out.language())}")
+
+
+def desk_of(how: How) -> AbstractContextManager[Desk]:
+    """The desk that `how` names, for commands that hand it on."""
+    from tallystick.cli.desk import open_desk
+
+    return open_desk(
+        how.box or how.dir,
+        box=how.box is not None,
+        log_key=how.log_key,
+        passphrase_file=how.log_passphrase_file,
+    )

@@ -248,13 +248,14 @@ def _leave_page(world: World, told: Outcome) -> None:
     path, bill, found = told.shown
     trust = shlex.quote(str(world.trust))
     ledger = shlex.quote(str(world.ledger))
+    tally = out.program()
     commands = [
-        f"tally verify {shlex.quote(str(path))} --status --trust {trust}",
-        f"tally verify {shlex.quote(str(world.folder / 'receipts'))} --trust {trust}",
+        f"{tally} verify {shlex.quote(str(path))} --status --trust {trust}",
+        f"{tally} verify {shlex.quote(str(world.folder / 'receipts'))} --trust {trust}",
         f"sed 's/\"total\":[0-9]/&0/' {shlex.quote(str(path))} > forged.json",
-        f"tally verify forged.json --trust {trust}",
-        f"tally bills show {bill} --dir {ledger}",
-        f"tally doctor {ledger}",
+        f"{tally} verify forged.json --trust {trust}",
+        f"{tally} bills show {bill} --dir {ledger}",
+        f"{tally} doctor {ledger}",
     ]
     frauds = [Refused(*each.title, each.reason, each.zh, each.en) for each in told.frauds]
     shown = Shown(bill, found.verdict, found.steps, str(path))

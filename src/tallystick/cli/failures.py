@@ -194,7 +194,7 @@ def _rejected(error: Rejected) -> Failure:
 
 
 def _of_system(error: OSError) -> Failure:
-    where = str(error.filename or error)
+    where = str(error.filename2 or error.filename or error)  # of a link or a move, what it makes
     for kind, zh, en in (
         (FileNotFoundError, "文件或目录不存在", "there is no such file or folder"),
         (FileExistsError, "已存在，不会覆盖", "it exists already and is not overwritten"),

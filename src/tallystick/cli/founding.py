@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import tomllib
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -173,7 +174,9 @@ def found(
         out.json({"network": network, "origin": origin, "dir": str(folder)})
         return
     out.pairs("ledger founded", {"folder": folder, "network": network.hex(), "origin": origin})
-    out.say(f"Next: tally node {folder} --key {key}")
+    unlock = f" --passphrase-file {quote(str(passphrase_file))}" if passphrase_file else ""
+    named = f"{quote(str(folder))} --log-key {quote(str(key))}"
+    out.line(f"Next: {out.program()} node {named}{unlock}")
 
 
 def status(

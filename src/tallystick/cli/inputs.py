@@ -10,12 +10,14 @@ import json
 import os
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 
-from tallystick.cli.failures import fail
+from tallystick.cli import out
+from tallystick.cli.failures import FALSE, fail
 from tallystick.keyring import (
     DeliveryKey,
     KeySigner,
@@ -26,6 +28,8 @@ from tallystick.keyring import (
 )
 from tallystick.protocol.errors import VerificationFailed
 from tallystick.protocol.trust import TRUST_BYTES_MAX, TrustPolicy, read_trust
+
+Key = TypeVar("Key", KeySigner, VaultKey, DeliveryKey)
 
 TEXT_BYTES_MAX = 64 * 1024 * 1024
 """A file of drafts: some tens of thousands of bills."""
@@ -74,22 +78,17 @@ def passphrase_of(file: Path | None, *, new: bool = False) -> str | None:
 
 def load_signer(path: Path, passphrase_file: Path | None) -> KeySigner:
     """The signing key in a file; asks for its passphrase when it is locked and we can ask."""
-    try:
-        return load(path, passphrase_of(passphrase_file))
-    except VerificationFailed as error:
-        if passphrase_file is None and "passphrase" in error.detail and sys.stdin.isatty():
-            return load(path, passphrase_of(Path("-")))
-        raise
+    return _unlocked(load, path, passphrase_file)
 
 
 def load_vault(path: Path, passphrase_file: Path | None) -> VaultKey:
     """The key of a vault."""
-    return load_vault_key(path, passphrase_of(passphrase_file))
+    return _unlocked(load_vault_key, path, passphrase_file)
 
 
 def load_delivery(path: Path, passphrase_file: Path | None) -> DeliveryKey:
     """A key that deliveries are opened with."""
-    return load_delivery_key(path, passphrase_of(passphrase_file))
+    return _unlocked(load_delivery_key, path, passphrase_file)
 
 
 def parse_key(text: str, beside: Path = Path()) -> bytes:
@@ -135,6 +134,8 @@ def parse_range(text: str) -> tuple[int, int]:
             *("cli.range", "号段应写作 起号-止号", "a range is written FIRST-LAST, like 1-5000"),
             detail=text,
         )
+    if int(ends[1]) < int(ends[0]):
+        fail("cli.range", "止号小于起号", "a range ends before it begins", detail=text)
     return int(ends[0]), int(ends[1])
 
 
@@ -155,6 +156,30 @@ def read_policy(path: Path | None) -> TrustPolicy:
             detail=str(named),
         )
     return read_trust(read_file(named, TRUST_BYTES_MAX).removesuffix(b"\n"))
+
+
+def _unlocked(
+    load_it: Callable[[Path, str | None], Key], path: Path, passphrase_file: Path | None
+) -> Key:
+    """A key; its passphrase is asked for when it is locked, none was named, and we can ask."""
+    try:
+        return load_it(path, passphrase_of(passphrase_file))
+    except VerificationFailed as error:
+        if "passphrase" not in error.detail:
+            raise
+        if passphrase_file is None and sys.stdin.isatty():
+            out.warn(f"{path} is locked.", "")
+            return _unlocked(load_it, path, Path("-"))
+        fail(
+            *("cli.passphrase", "口令缺失或不正确", "the passphrase is missing or wrong"),
+            todo=(
+                "指明口令文件（首行为口令），或用 - 在终端输入",
+                "name a file whose first line it is, or - to be asked: --passphrase-file, "
+                "--vault-passphrase-file, --log-passphrase-file",
+            ),
+            detail=error.detail,
+            exit_code=FALSE,
+        )
 
 
 def _no_float(text: str) -> int:

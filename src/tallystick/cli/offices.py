@@ -14,8 +14,8 @@ from pathlib import Path
 from tallystick.apps.bills.drafting import Recipient
 from tallystick.apps.bills.holders import derive_holder_key
 from tallystick.apps.bills.office import Office
-from tallystick.cli.acting import How, owner_of
-from tallystick.cli.desk import Desk, open_desk
+from tallystick.cli.acting import How, desk_of, owner_of
+from tallystick.cli.desk import Desk
 from tallystick.cli.failures import fail
 from tallystick.cli.inputs import load_signer, load_vault, parse_key
 from tallystick.keyring import KeySigner, VaultKey
@@ -72,9 +72,7 @@ def open_office(how: How, where: Where) -> Iterator[Office]:
     vault_key = load_vault(where.vault_key, where.vault_passphrase_file)
     archive = parse_recipient(where.deliver_to)
     with (
-        open_desk(
-            how.box or how.dir, box=how.box is not None, log_key=how.log_key, passphrase_file=None
-        ) as desk,
+        desk_of(how) as desk,
         office_over(
             desk, where.vault, signer=signer, vault_key=vault_key, archive=archive
         ) as office,

@@ -45,6 +45,10 @@ Passphrase = Annotated[
         help="File whose first line unlocks the key; - asks on the terminal.",
     ),
 ]
+LogPassphrase = Annotated[
+    Path | None,
+    typer.Option("--log-passphrase-file", help="File whose first line unlocks the log key."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
 Trust = Annotated[
     Path | None,

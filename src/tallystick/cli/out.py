@@ -10,7 +10,11 @@ that could rewrite the line above it. See docs/cli.md.
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
@@ -22,6 +26,9 @@ from tallystick.protocol.canonical import builtins, encode
 
 Language = Literal["en", "zh"]
 Cell = str | int | None
+
+NAME_WIDTH = 20
+"""A first column that is no wider is not folded: a bill's name is typed and copied whole."""
 
 _language: list[Language] = []
 """What ``tally --lang`` said, for as long as the process lives; else the environment says."""
@@ -84,13 +91,20 @@ def hex_bytes(value: object) -> Any:
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
     """A table; a column whose name ends in ``#`` holds numbers and is set right."""
     made = Table(title=Text(title), title_justify="left", title_style="bold", header_style="dim")
-    for name in columns:
+    cells = [[_cell(each) for each in row] for row in rows]
+    for n, name in enumerate(columns):
         right = name.endswith("#")
         made.add_column(
-            name.rstrip("#"), justify="right" if right else "left", overflow="fold", no_wrap=right
+            name.rstrip("#"),
+            justify="right" if right else "left",
+            overflow="fold",
+            no_wrap=right,
+            min_width=None
+            if n
+            else min(NAME_WIDTH, max((len(row[0]) for row in cells), default=0)),
         )
-    for row in rows:
-        made.add_row(*(Text(_cell(each)) for each in row))
+    for row in cells:
+        made.add_row(*(Text(each) for each in row))
     console().print(made)
 
 
@@ -121,13 +135,20 @@ def line(text: str) -> None:
 
 def pairs(title: str, rows: Mapping[str, object]) -> None:
     """Names and values of one thing, long values folded below each other."""
-    made = Table(title=Text(title), title_justify="left", title_style="bold", show_header=False)
+    made = Table.grid(padding=(0, 1))  # no rules: 64 hex digits fit beside a name in 80 columns
     made.add_column(style="dim", no_wrap=True)
     made.add_column(overflow="fold")
+    console().print(Text(plain(title), style="bold"))
     for name, value in rows.items():
         if value not in (None, "", [], {}):
             made.add_row(name, Text(plain(value)))
     console().print(made)
+
+
+def program() -> str:
+    """What to type to run this program again, for suggestions: it need not be on the PATH."""
+    typed = Path(sys.argv[0])
+    return "tally" if typed.name != "tally" or shutil.which("tally") else shlex.quote(str(typed))
 
 
 def progress() -> Progress:

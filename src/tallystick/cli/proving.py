@@ -106,7 +106,7 @@ def receipt(
         print(data.decode())
     else:
         write_new(output, data)
-        out.say(f"{output}: {len(data):,} bytes; check it with tally verify {output}")
+        out.say(f"{output}: {len(data):,} bytes; check it with {out.program()} verify {output}")
 
 
 def verify(

@@ -17,7 +17,7 @@ def texts() -> dict[str, ReasonText]:
     """Every refusal code of this build and its text, by code."""
     from tallystick.node import DOMAINS
 
-    found = {reason.value: text for reason, text in SHARED.items()}
+    found = _of_the_office() | {reason.value: text for reason, text in SHARED.items()}
     for domain in DOMAINS:
         found |= {reason.value: text for reason, text in domain.texts.items()}
     return dict(sorted(found.items()))
@@ -37,3 +37,19 @@ def both(code: str) -> str:
     """What is wrong, in Chinese and in English."""
     text = texts().get(code)
     return code if text is None else f"{text.zh} / {text.en}"
+
+
+def _of_the_office() -> dict[str, ReasonText]:
+    """What an issuer's office says before anything reaches the ledger."""
+    from tallystick.apps.bills.office import MALFORMED, NEVER_SENT
+
+    return {
+        MALFORMED: ReasonText(
+            *("内容不符合格式", "a field is out of bounds or has no such form"),
+            *("按所示字段改正后重试", "mend the field that is named and try again"),
+        ),
+        NEVER_SENT: ReasonText(
+            *("未曾提交，号码可再用", "it was never sent; its number is free again"),
+            *("重新开具", "issue it again"),
+        ),
+    }

@@ -118,6 +118,17 @@ def items_path(hashes: Sequence[bytes], n: int) -> list[bytes]:
     return merkle.path([merkle.leaf_hash(digest) for digest in hashes], n)
 
 
+def check_item(item: Item) -> None:
+    """Raise `Malformed` unless others can read this item: for whoever is about to sign it.
+
+    What is made in a program was typed by someone; only what is read has passed its record.
+    """
+    data = encode(item)
+    parse(data, type(item))
+    if len(data) > ITEM_BYTES_MAX:
+        raise Malformed(f"an item has {len(data)} bytes, more than {ITEM_BYTES_MAX}")
+
+
 def sign_transaction(
     signer: Signer,
     *,

@@ -163,6 +163,26 @@ def test_what_is_not_ours_to_reverse(city: City) -> None:
         assert unknown.outcome == BillsReason.BILL_UNKNOWN
 
 
+@pytest.mark.parametrize("reason", ["Wrong patient", "", "开错", "x" * 41])
+def test_a_reason_that_no_ledger_could_read_is_refused_here_and_holds_nothing_up(
+    city: City, reason: str
+) -> None:
+    with city.office() as office:
+        bill = office.issue([city.draft(1)])[0]
+        what = (bill.code, bill.number)
+        refused = [
+            *office.reverse([Reversal(*what, reason)]),
+            *office.replace([Replacement(*what, reason, city.draft(2))]),
+            *office.withhold([what], reason),
+        ]
+    assert [(one.outcome, one.path) for one in refused] == [(MALFORMED, "reason")] * 3
+    with city.office() as office:
+        (red,) = office.reverse([Reversal(*what, "wrong_patient")])
+        assert red.accepted and red.number == 2, "no number was used up"
+        (again,) = office.reverse([Reversal(*what, "wrong_patient")])
+        assert (again.outcome, again.path) == (BillsReason.REV_ENDED, "bill")
+
+
 def test_a_bill_is_withheld_and_released(city: City) -> None:
     with city.office() as office:
         blue = office.issue([city.draft(1)])[0]

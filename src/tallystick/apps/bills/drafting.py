@@ -198,6 +198,8 @@ class Drafting:
             raise Rejected(BillsReason.REV_NOT_FOUND, f"no blue bill {bill_id}", path="bill")
         if row.issuer != self._org:
             raise Rejected(BillsReason.REV_OTHER_ISSUER, f"{row.issuer} issued it", path="bill")
+        if row.state == "reversed":
+            raise Rejected(BillsReason.REV_ENDED, f"{bill_id} is wholly reversed", path="bill")
         if whole and row.reversed_by:
             raise Rejected(
                 BillsReason.REV_EXCEEDS,

@@ -52,6 +52,7 @@ from tallystick.protocol.transaction import (
     ITEMS_MAX,
     TRANSACTION_BYTES_MAX,
     Item,
+    check_item,
     signing_bytes,
     transaction_id,
 )
@@ -250,7 +251,7 @@ class Office:
         with self._view() as view:
             for position, one in wanted:
                 try:
-                    act = make(view, position, one)
+                    act = self._checked(make(view, position, one))
                 except (Malformed, Rejected) as error:
                     answers[position] = _refused_here(error)
                     continue
@@ -259,6 +260,15 @@ class Office:
                 if len(acts) == ITEMS_MAX or size > ITEMS_BYTES_MAX:
                     return acts, True
         return acts, False
+
+    def _checked(self, act: Act) -> Act:
+        """An act that no ledger could read would lie in ``pending/`` for ever."""
+        try:
+            check_item(act.item)
+        except Malformed:
+            self._drafting.give_back(act.item)
+            raise
+        return act
 
     def _keep(self, acts: list[Act], answers: dict[int, Issued]) -> list[Act]:
         """Put the bodies into the vault; an act whose body it does not take is out of the batch."""

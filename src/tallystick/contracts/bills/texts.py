@@ -170,8 +170,9 @@ TEXTS: dict[Reason, ReasonText] = {
     BillsReason.BIZCODE_CONFLICT: ReasonText(
         "同一业务流水号已开具内容不同的票据",
         "the business code already has a bill with other content",
-        "查询原票；更正请冲红重开",
-        "look at that bill; to correct it, reverse and replace it",
+        "查询原票；更正请冲红重开；原票已冲红的，新票序次（ordinal）加一",
+        "look at that bill; to correct it, reverse and replace it; if it is reversed, the next has "
+        "the next ordinal",
     ),
     BillsReason.REV_NOT_FOUND: ReasonText(
         "找不到被冲红的票据",
