@@ -17,6 +17,7 @@ from typing import Any
 
 from acts import FOUNDED_AT, founder, nonce
 from bodies import OUTPATIENT
+from leaves import block_leaves
 from province import CODE, FIELDS, ISSUER_ACTIONS, Province, parts
 
 from tallystick.contracts import bills, members
@@ -27,7 +28,7 @@ from tallystick.engines.clock import Clock
 from tallystick.keyring import KeySigner, signer_from_seed
 from tallystick.ledger.execute import Executed
 from tallystick.ledger.ledger import Ledger
-from tallystick.ledger.receipts import entries_of, read_segment
+from tallystick.ledger.receipts import read_segment
 from tallystick.ledger.rules import SEEN_ID, Rules, SeenDigest, make_rules
 from tallystick.ledger.staged import (
     DAY_SECONDS,
@@ -41,7 +42,6 @@ from tallystick.ledger.store import tile_key
 from tallystick.protocol import merkle, page, statemap
 from tallystick.protocol.canonical import encode
 from tallystick.protocol.checkpoint import cosign, format_checkpoint, format_note, sign_note
-from tallystick.protocol.entry import BlockLeaf
 from tallystick.protocol.genesis import FoundingKeeper, FoundingOrg, Genesis
 from tallystick.protocol.row import row_hash, row_key
 from tallystick.protocol.tiles import Edge
@@ -259,22 +259,10 @@ class World:
         leaves: list[bytes] = []
         last_at = parse_instant(self.ledger.genesis.founded_at)
         for number in range(1, head.block + 1):
-            record = store.block(number)
-            assert record is not None
-            assert (record.block, record.first) == (number, len(leaves))
+            record = store.record(number)
+            assert record.first == len(leaves)
             assert record.at >= last_at
-            for segment in store.segments(record.first, record.size):
-                assert (segment.block, segment.first) == (number, len(leaves))
-                leaves += [merkle.leaf_hash(encode(each)) for each in entries_of(store, segment)]
-            leaf = BlockLeaf(
-                kind="block",
-                network=head.network,
-                block=number,
-                at=format_instant(record.at),
-                first=record.first,
-                state=record.state,
-            )
-            leaves.append(merkle.leaf_hash(encode(leaf)))
+            leaves += block_leaves(store, head.network, record)
             assert record.size == len(leaves)
             assert record.root == merkle.root(leaves)
             last_at = record.at

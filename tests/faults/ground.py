@@ -15,17 +15,16 @@ from typing import Any
 
 import apsw
 from bodies import OUTPATIENT
+from leaves import block_leaves
 
 from tallystick.contracts.bills.items import Allot, Block, DefineType, Issue
 from tallystick.keyring import signer_from_seed
 from tallystick.ledger.ledger import Ledger
-from tallystick.ledger.receipts import entries_of
 from tallystick.ledger.records import Head
 from tallystick.ledger.sqlite import FILE
 from tallystick.node import rules
 from tallystick.protocol import merkle
 from tallystick.protocol.canonical import encode, replace
-from tallystick.protocol.entry import BlockLeaf
 from tallystick.protocol.genesis import (
     FoundingGrant,
     FoundingKeeper,
@@ -203,21 +202,9 @@ def replayed(folder: Path, into: Path, genesis: bytes) -> Head:
 def log_root(ledger: Ledger) -> bytes:
     """The root of the log, from its leaves alone."""
     leaves: list[bytes] = []
-    with ledger.view() as view, ledger.store.snapshot() as store:
-        for number in range(1, view.head.block + 1):
-            record = view.block(number)
-            assert record is not None
-            for segment in view.segments(record.first, record.size):
-                leaves += [merkle.leaf_hash(encode(one)) for one in entries_of(store, segment)]
-            leaf = BlockLeaf(
-                kind="block",
-                network=ledger.network,
-                block=number,
-                at=format_instant(record.at),
-                first=record.first,
-                state=record.state,
-            )
-            leaves.append(merkle.leaf_hash(encode(leaf)))
+    with ledger.store.snapshot() as store:
+        for number in range(1, store.head().block + 1):
+            leaves += block_leaves(store, ledger.network, store.record(number))
     return merkle.root(leaves)
 
 

@@ -265,9 +265,7 @@ def read_blocks(snapshot: Snapshot, first: int) -> Iterator[FeedBlock]:
     """The blocks from `first` on that a ledger has."""
     last = snapshot.head().block
     for number in range(first, last + 1):
-        record = snapshot.block(number)
-        if record is None:
-            raise Damaged(f"{snapshot.path} lacks block {number}")
+        record = snapshot.record(number)
         segments = list(snapshot.segments(record.first, record.size - 1))
         try:
             refused = [decode(segment.refused, dict[str, str]) for segment in segments]

@@ -52,17 +52,6 @@ def read_segment(
         raise Damaged(f"{path}: the transaction of entry {segment.first}: {error}") from error
 
 
-def entries_of(store: Connection, segment: Segment) -> list[Entry]:
-    """The log's entries of a kept transaction."""
-    parts, hashes, outcomes = read_segment(segment, store.path)
-    tx_id = transaction_id(signing_bytes(parts.header))
-    block, at = segment.block, _time_of(store, segment.block)
-    return [
-        Entry(kind="entry", block=block, at=at, tx=tx_id, n=n, item=digest, outcome=outcome)
-        for n, (digest, outcome) in enumerate(zip(hashes, outcomes, strict=True))
-    ]
-
-
 def prove_entry(
     store: Connection,
     rows: VerifiedRows,
@@ -82,7 +71,7 @@ def prove_entry(
     parts, hashes, outcomes = read_segment(segment, store.path)
     n = index - segment.first
     if n >= len(hashes):
-        record = _record_of(store, segment.block)
+        record = store.record(segment.block)
         if index != record.size - 1 or n > len(hashes):
             raise Damaged(f"{store.path} lacks the transaction of entry {index}")
         raise LookupError(f"index {index} is a block's leaf, no entry")
@@ -125,9 +114,9 @@ def prove_row(
     head, data = store.head(), rows.row(key)
     if not head.block:
         raise LookupError("there is no block yet")
-    record = _record_of(store, head.block)
+    record = store.record(head.block)
     check_head(store, head)
-    leaf = _block_leaf(network, record)
+    leaf = block_leaf(network, record)
     block_path = tiles.inclusion_path(store, head.size - 1, head.size)
     if _root_of(leaf, head.size - 1, head.size, block_path) != head.root:
         raise Damaged(f"{store.path}: block {head.block} is not what the log commits to")
@@ -152,7 +141,7 @@ def check_head(store: Connection, head: Head) -> None:
     """The head is what the last block left, or `Damaged`."""
     if not head.block and not head.size:
         return
-    record = _record_of(store, head.block)
+    record = store.record(head.block)
     left = (record.at, record.size, record.root, record.state)
     if left != (head.at, head.size, head.root, head.state):
         raise Damaged(f"{store.path}: the head is not what block {head.block} left")
@@ -204,7 +193,7 @@ def check_block(store: Connection, head: Head, record: BlockRecord) -> None:
     if not 0 <= record.first < record.size <= head.size:
         raise Damaged(f"{store.path}: block {record.block} is not within the log")
     path = tiles.inclusion_path(store, record.size - 1, head.size)
-    leaf = _block_leaf(head.network, record)
+    leaf = block_leaf(head.network, record)
     if _root_of(leaf, record.size - 1, head.size, path) != head.root:
         raise Damaged(f"{store.path}: block {record.block} is not what the log commits to")
     if tiles.root_at(store, record.size) != record.root:
@@ -238,18 +227,12 @@ def _key_text(key: Key, rows: VerifiedRows) -> str:
     return f"{row['kind']}/{row['id']}"
 
 
-def _record_of(store: Connection, block: int) -> BlockRecord:
-    record = store.block(block)
-    if record is None or record.block != block:
-        raise Damaged(f"{store.path} lacks block {block}")
-    return record
-
-
 def _time_of(store: Connection, block: int) -> str:
-    return format_instant(_record_of(store, block).at)
+    return format_instant(store.record(block).at)
 
 
-def _block_leaf(network: bytes, record: BlockRecord) -> BlockLeaf:
+def block_leaf(network: bytes, record: BlockRecord) -> BlockLeaf:
+    """The last leaf of a block."""
     return BlockLeaf(
         kind="block",
         network=network,

@@ -13,12 +13,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tallystick.ledger.ledger import Ledger
-from tallystick.ledger.receipts import SignedParts, read_segment
+from tallystick.ledger.receipts import SignedParts, block_leaf, read_segment
 from tallystick.ledger.records import BlockRecord, Segment
 from tallystick.ledger.store import Connection
 from tallystick.protocol import merkle
 from tallystick.protocol.canonical import encode
-from tallystick.protocol.entry import BlockLeaf, entry_leaf_hashes
+from tallystick.protocol.entry import entry_leaf_hashes
 from tallystick.protocol.errors import Damaged
 from tallystick.protocol.tiles import Edge, TileWrite
 from tallystick.protocol.transaction import signing_bytes, transaction_id
@@ -58,7 +58,7 @@ def check_recent_of(store: Connection, founded_at: int) -> Checked:
     head = store.head()
     first, leaves = head.block + 1, 0
     while first > 1 and head.block - first + 1 < BLOCKS_MAX:
-        record = record_of(store, first - 1)
+        record = store.record(first - 1)
         size = record.size - record.first
         if leaves and leaves + size > LEAVES_MAX:
             break
@@ -70,12 +70,12 @@ def check_recent_of(store: Connection, founded_at: int) -> Checked:
 def checked_blocks(store: Connection, founded_at: int, first: int) -> Iterator[CheckedBlock]:
     """The blocks from `first` to the head, each once its leaves are what the log commits to."""
     head = store.head()
-    before = _founding(head.network, founded_at) if first == 1 else record_of(store, first - 1)
+    before = _founding(head.network, founded_at) if first == 1 else store.record(first - 1)
     edge = Edge.restore(before.size, store)
     if edge.root() != before.root:
         raise Damaged(f"{store.path}: the tiles do not give the root of block {before.block}")
     for number in range(first, head.block + 1):
-        record = record_of(store, number)
+        record = store.record(number)
         _check_place(store, before, record)
         block = CheckedBlock(record, _transactions(store, record))
         leaves = _leaf_hashes(store, head.network, block)
@@ -90,14 +90,6 @@ def checked_blocks(store: Connection, founded_at: int, first: int) -> Iterator[C
         raise Damaged(f"{store.path}: the head is not what block {head.block} left")
 
 
-def record_of(store: Connection, number: int) -> BlockRecord:
-    """A block's record, which must be there."""
-    record = store.block(number)
-    if record is None:
-        raise Damaged(f"{store.path} lacks the record of block {number}")
-    return record
-
-
 def _founding(network: bytes, at: int) -> BlockRecord:
     """The founding as if it were a block: it left an empty log."""
     return BlockRecord(block=0, at=at, first=0, size=0, root=merkle.EMPTY_ROOT, state=network)
@@ -105,8 +97,6 @@ def _founding(network: bytes, at: int) -> BlockRecord:
 
 def _check_place(store: Connection, before: BlockRecord, record: BlockRecord) -> None:
     where = f"{store.path}: the record of block {before.block + 1}"
-    if record.block != before.block + 1:
-        raise Damaged(f"{where} calls itself {record.block}")
     if record.first != before.size:
         raise Damaged(f"{where} begins at {record.first}, not at {before.size}")
     if record.size < record.first + 2:
@@ -138,15 +128,7 @@ def _leaf_hashes(store: Connection, network: bytes, block: CheckedBlock) -> list
             )
         _, hashes, outcomes = read_segment(segment, store.path)
         leaves += entry_leaf_hashes(record.block, at, tx_id, hashes, outcomes)
-    leaf = BlockLeaf(
-        kind="block",
-        network=network,
-        block=record.block,
-        at=at,
-        first=record.first,
-        state=record.state,
-    )
-    leaves.append(merkle.leaf_hash(encode(leaf)))
+    leaves.append(merkle.leaf_hash(encode(block_leaf(network, record))))
     if record.first + len(leaves) != record.size:
         raise Damaged(
             f"{store.path}: block {record.block} has {len(leaves)} leaves, "

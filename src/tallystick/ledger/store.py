@@ -144,6 +144,15 @@ class Connection:
         data = self.data("SELECT data FROM blocks WHERE block = ?", block)
         return None if data is None else _decode(self.path, f"block {block}", data, BlockRecord)
 
+    def record(self, block: int) -> BlockRecord:
+        """The place of a block that must be there."""
+        record = self.block(block)
+        if record is None:
+            raise Damaged(f"{self.path} lacks the record of block {block}")
+        if record.block != block:
+            raise Damaged(f"{self.path}: the record of block {block} calls itself {record.block}")
+        return record
+
     def segment(self, index: int) -> Segment | None:
         """The transaction that has the entry at this log index, or None."""
         rows = self.all(

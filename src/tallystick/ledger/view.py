@@ -73,9 +73,7 @@ class View:
         """Where a block lies in the log, or None where there is no such block yet."""
         if not 1 <= block <= self.head.block:
             return None
-        record = self._snapshot.block(block)
-        if record is None or record.block != block:
-            raise Damaged(f"{self._snapshot.path} lacks block {block}")
+        record = self._snapshot.record(block)
         check_block(self._snapshot, self.head, record)
         return record
 
