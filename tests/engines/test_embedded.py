@@ -21,7 +21,7 @@ from tallystick.engines import embedded
 from tallystick.engines.clock import ClockDoubt
 from tallystick.engines.embedded import EmbeddedEngine
 from tallystick.ledger.engine import Committed, Stopped
-from tallystick.protocol.errors import Busy, Damaged, Malformed, Rejected
+from tallystick.protocol.errors import Busy, Damaged, Malformed, Rejected, VerificationFailed
 
 SECONDS = 60
 
@@ -156,6 +156,23 @@ def test_a_full_queue_says_busy_and_loses_nothing(world: World) -> None:
                 wait(futures)
         assert all(not future.result(SECONDS).repeated for future in futures)
     assert world.ledger.head.size == 1 + 40 * 5 + world.ledger.head.block
+    world.check()
+
+
+def test_who_only_claims_to_be_a_member_keeps_nobody_out(world: World) -> None:
+    data = put(world, "b")
+    false = data[:-90] + (b"A" if data[-90:-89] == b"B" else b"B") + data[-89:]
+    strangers = world.transaction("b", "probe.set", Set(nonce=world.nonce(), cell="x"), key="x")
+    with held(world, queued_bytes_max=20 * len(data)) as (engine, gate):
+        waiting = [engine.submit(false) for _ in range(11)]
+        for claimed, refusal in ((false, VerificationFailed), (strangers, Rejected)):
+            for _ in range(20):
+                assert isinstance(engine.submit(claimed).exception(SECONDS), refusal)
+        theirs = [engine.submit(put(world, org)) for org in "bc"]
+        assert engine.figures().queued == 13
+        gate.open.set()
+        assert [each.result(SECONDS).outcomes for each in theirs] == [["accepted"]] * 2
+        assert all(isinstance(each.exception(SECONDS), VerificationFailed) for each in waiting)
     world.check()
 
 

@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import NamedTuple, Self
 
+from tallystick.contracts.kit.keys import find_key
+from tallystick.contracts.kit.reasons import LedgerReason
 from tallystick.engines.clock import Clock
 from tallystick.engines.verifying import CLEAR, UNCLEAR, Signed, VerifierProcess
 from tallystick.ledger.engine import Committed, Stopped
@@ -39,6 +41,9 @@ STARTED_MIN, HANDED_MIN = 64, 16
 Batches never are so many: a thousand bills have one signature."""
 ORG_SHARE = 2
 """Of a block's work one organisation gets at most 1/ORG_SHARE while others wait."""
+UNKNOWN_SHARE = 2
+"""What is not known to come from its sender waits in 1/UNKNOWN_SHARE of the queue: so that nobody
+who only claims to be a member keeps the members out."""
 CLOSE_SECONDS_MAX = 600
 
 _log = logging.getLogger("tallystick.engine")
@@ -99,6 +104,12 @@ class EmbeddedEngine:
         future: Future[Committed] = Future()
         future.set_running_or_notify_cancel()  # what is queued is ordered: nobody calls it back
         waiting = _Waiting(transaction, action.work * transaction.header.count, future)
+        if self._queued_bytes > self._queued_bytes_max // UNKNOWN_SHARE:
+            try:
+                self._check_sender(transaction)
+            except (Rejected, VerificationFailed) as error:
+                future.set_exception(error)
+                return future
         with self._changed:
             if self._failure is not None or self._closing:
                 raise Stopped("the engine has stopped")
@@ -137,6 +148,15 @@ class EmbeddedEngine:
         with self._changed:
             queued, queued_bytes = self._queued, self._queued_bytes
         return EngineFigures(queued, queued_bytes, self._blocks, self._ledger.store.wal_bytes())
+
+    def _check_sender(self, transaction: Transaction) -> None:
+        """It is signed by a key of its sender, in the submitter's time: admission asks the rest."""
+        transaction.verify()
+        header = transaction.header
+        with self._ledger.view() as view:
+            row = find_key(view, header.key)
+        if row is None or row.org != header.sender:
+            raise Rejected(LedgerReason.KEY_NOT_SENDERS, path="header/sender")
 
     def _run(self) -> None:
         """The writer: takes, executes, commits, answers, until closed or broken."""
