@@ -32,6 +32,7 @@ def show(
     as_json: options.AsJson = False,
 ) -> None:
     """What befell one number: its record, without anything private."""
+    from tallystick.apps.bills.acts import WORDS, said_of
     from tallystick.cli.inputs import parse_bill
     from tallystick.cli.reading import reading
     from tallystick.contracts.bills.amounts import format_amount
@@ -43,10 +44,12 @@ def show(
     bill_id = format_bill_id(*parse_bill(bill))
     with reading(folder) as view:
         row = find_bill(view, bill_id)
-    if row is None:
-        raise Rejected(BillsReason.BILL_UNKNOWN, f"nothing befell {bill_id}", path="bill")
+        if row is None:
+            raise Rejected(BillsReason.BILL_UNKNOWN, f"nothing befell {bill_id}", path="bill")
+        said = said_of(view, row) if row.root else None
     if as_json:
-        out.json(row)
+        every = {name: getattr(row, name) for name in row.__struct_fields__}
+        out.json(every | {"said": said})
         return
     money = {name: format_amount(value) for name, value in row.amounts.items()}
     named = {
@@ -55,6 +58,8 @@ def show(
         if name not in ("amounts", "salt", "kind", "id")
     }
     shown = {name: v.hex() if isinstance(v, bytes) else v for name, v in named.items()}
+    if said is not None:
+        shown = {"said": " ".join(WORDS[said])} | shown
     out.pairs(bill_id, shown | {f"{name} ({row.currency})": v for name, v in money.items()})
 
 

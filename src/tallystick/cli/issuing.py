@@ -19,7 +19,7 @@ from tallystick.cli.failures import REFUSED, fail
 from tallystick.cli.reasons import both, explain
 
 if TYPE_CHECKING:
-    from tallystick.apps.bills.acts import Issued
+    from tallystick.apps.bills.acts import Issued, Word
     from tallystick.apps.bills.office import Office
     from tallystick.cli.offices import Where
 
@@ -67,7 +67,7 @@ def issue(
     """Issue bills out of drafts: numbers are taken in order, bodies kept in the vault."""
     drafts = read_drafts(file)
     where = _where(vault, vault_key, vault_passphrase_file, deliver_to, mailbox)
-    _through_office(how, where, drafts, lambda office, some: office.issue(some), "issued")
+    _through_office(how, where, drafts, lambda office, some: office.issue(some), "on the ledger")
 
 
 def reverse(
@@ -244,7 +244,8 @@ def _through_office(
             some = wanted[start : start + CHUNK]
             answers += do(office, some)
             bar.advance(task, len(some))
-    _print_issued(how, answers, done_word)
+        said = office.said(answers)
+    _print_issued(how, answers, done_word, said)
 
 
 def _check_drafts(how: How, wanted: Sequence[Any]) -> None:
@@ -280,7 +281,8 @@ def _check_drafts(how: How, wanted: Sequence[Any]) -> None:
         out.say(f"{len(wanted)} checked: the content rules pass; nothing was changed", "bold green")
 
 
-def _print_issued(how: How, answers: list[Issued], done_word: str) -> None:
+def _print_issued(how: How, answers: list[Issued], done_word: str, said: list[Word | None]) -> None:
+    from tallystick.apps.bills.acts import WORDS
     from tallystick.contracts.bills.records import format_bill_id
 
     refused = [one for one in answers if not one.accepted]
@@ -291,8 +293,9 @@ def _print_issued(how: How, answers: list[Issued], done_word: str) -> None:
             "entry": one.entry,
             "path": one.path,
             "detail": one.detail,
+            "said": word,
         }
-        for one in answers
+        for one, word in zip(answers, said, strict=True)
     ]
     if how.as_json:
         out.json({"bills": rows, "refused": len(refused)})
@@ -312,5 +315,10 @@ def _print_issued(how: How, answers: list[Issued], done_word: str) -> None:
             out.say(f"… and {len(shown) - ITEMS_SHOWN_MAX:,} more; --json has all")
         for code in dict.fromkeys(one.outcome for one in refused):
             out.say(f"  {code}: {explain(code, out.language())}")
+        for word, (zh, en) in WORDS.items():
+            if count := said.count(word):
+                out.say(f"{zh} {en}: {count:,}")
+        if "issuing" in said:
+            out.say("  finance's archive must have their bodies first: tally bills deliver")
     if refused:
         raise typer.Exit(REFUSED)

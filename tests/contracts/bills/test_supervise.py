@@ -19,7 +19,7 @@ from tallystick.contracts.bills.items import (
     Withhold,
 )
 from tallystick.contracts.bills.records import EXCEPTIONS_MAX, Bill, Exceptions, Issuer
-from tallystick.contracts.bills.views import find_issuer
+from tallystick.contracts.bills.views import find_issuer, is_archived
 from tallystick.protocol.canonical import decode, encode, replace
 from tallystick.protocol.errors import Malformed
 from tallystick.protocol.transaction import ITEM_BYTES_MAX
@@ -106,6 +106,8 @@ def test_the_archive_goes_forward_and_its_exceptions_shrink() -> None:
     world.issue(1, code=PARTIAL)
     entry = world.bill(CODE, 3).entry or 0
     world.do("finance", "bills.archived", archived(entry + 1, (CODE, [1, 3])))
+    bills = [world.bill(CODE, number) for number in (1, 2, 3)] + [world.bill(PARTIAL, 1)]
+    assert [is_archived(world.rows, bill) for bill in bills] == [False, True, False, False]
     row = find_issuer(world.rows, "hospital")
     assert row is not None
     assert (row.below, row.state, row.overdue_from) == (entry + 1, "active", world.instant(86_400))

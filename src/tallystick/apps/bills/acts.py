@@ -14,7 +14,9 @@ from tallystick.apps.bills.checks import business_keys
 from tallystick.contracts.bills.body import Body
 from tallystick.contracts.bills.content import check_body
 from tallystick.contracts.bills.items import Issue, Release, Replace, Reverse, Withhold
-from tallystick.contracts.bills.records import TypeRules, parse_bill_id
+from tallystick.contracts.bills.records import Bill, TypeRules, parse_bill_id
+from tallystick.contracts.bills.views import is_acknowledged
+from tallystick.contracts.kit.context import Reader
 from tallystick.protocol.body import encoded_root
 from tallystick.protocol.canonical import encode, parse
 from tallystick.protocol.transaction import Item
@@ -40,6 +42,11 @@ SCHEMAS: dict[str, type[Item]] = {
     "bills.withhold/1": Withhold,
     "bills.release/1": Release,
 }
+
+
+def said_of(reader: Reader, bill: Bill) -> Word:
+    """What people are told of a bill on the ledger."""
+    return "issued" if is_acknowledged(reader, bill) else "issuing"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,9 @@ from tallystick.apps.bills.acts import (
     Reversal,
     SealedBill,
     Status,
+    Word,
     bills_of,
+    said_of,
     undone_by,
 )
 from tallystick.apps.bills.drafting import NONCE_BYTES, Drafting, Recipient
@@ -38,8 +40,8 @@ from tallystick.apps.bills.sending import Sending, Sent, Submit
 from tallystick.contracts.bills.body import Body
 from tallystick.contracts.bills.items import Release, Withhold
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.records import Bill, Issuer, format_bill_id
-from tallystick.contracts.bills.views import find_bill, find_issuer, find_type
+from tallystick.contracts.bills.records import format_bill_id
+from tallystick.contracts.bills.views import find_bill, find_issuer, is_archived
 from tallystick.ledger.receipts import read_segment
 from tallystick.ledger.view import View
 from tallystick.protocol.body import encoded_root
@@ -187,10 +189,17 @@ class Office:
                     return Status("unknown")
                 refused = standing.state == "refused"
                 return Status("refused" if refused else "issuing", reason=standing.reason)
-            archived = is_archived(find_issuer(view, self.org), row, code, number)
-            kind = find_type(view, code // 100, row.type_version)
-        done = archived or (kind is not None and kind.rules.ack == "record")
-        return Status("issued" if done else "issuing", row.state, row.entry, archived, row.reason)
+            word, archived = said_of(view, row), is_archived(view, row)
+        return Status(word, row.state, row.entry, archived, row.reason)
+
+    def said(self, answers: Iterable[Issued]) -> list[Word | None]:
+        """What people are told of each new bill; None where there is none."""
+        with self._view() as view:
+            rows = [
+                find_bill(view, format_bill_id(one.code, one.number)) if one.accepted else None
+                for one in answers
+            ]
+            return [said_of(view, row) if row and row.root else None for row in rows]
 
     def bill_key(self, code: int, number: int) -> BillKey:
         """What the holder of a bill is given. `KeyError`: no blue bill of this office."""
@@ -215,7 +224,8 @@ class Office:
         with self._view() as view:
             issuer = find_issuer(view, self.org)
         messages: list[Message] = []
-        for code, number in _exceptions(issuer):
+        exceptions = issuer.exceptions if issuer else []
+        for code, number in ((each.code, n) for each in exceptions for n in each.numbers):
             one = self.vault.find(code, number)
             if one is not None and one.tx_id is not None and one.n is not None:
                 body = ((code, number), *self.vault.get(code, number))
@@ -399,19 +409,6 @@ class Office:
     def _root_of(self, bill: BillId) -> bytes:
         body, secret = self.vault.get(*bill)
         return encoded_root(body, secret)
-
-
-def is_archived(issuer: Issuer | None, row: Bill, code: int, number: int) -> bool:
-    """Whether finance has said that the body of this bill is checked and stored."""
-    if issuer is None or row.entry is None or row.entry >= issuer.below:
-        return False
-    return (code, number) not in _exceptions(issuer)
-
-
-def _exceptions(issuer: Issuer | None) -> list[BillId]:
-    if issuer is None:
-        return []
-    return [(each.code, number) for each in issuer.exceptions for number in each.numbers]
 
 
 def _first_entry(view: View, sent: Sent) -> int | None:

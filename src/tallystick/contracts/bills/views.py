@@ -62,6 +62,21 @@ def find_issuer(reader: Reader, org: str) -> Issuer | None:
     return reader.get(row_key(Issuer.KIND, org), Issuer)
 
 
+def is_archived(reader: Reader, bill: Bill) -> bool:
+    """Whether finance has said that the body of this bill is checked and stored."""
+    issuer = find_issuer(reader, bill.issuer)
+    if issuer is None or bill.entry is None or bill.entry >= issuer.below:
+        return False
+    code, number = parse_bill_id(bill.id)
+    return not any(each.code == code and number in each.numbers for each in issuer.exceptions)
+
+
+def is_acknowledged(reader: Reader, bill: Bill) -> bool:
+    """Whether it may be called issued: as `ack` of the rules that it was made under says."""
+    kind = find_type(reader, parse_bill_id(bill.id)[0] // 100, bill.type_version)
+    return (kind is not None and kind.rules.ack == "record") or is_archived(reader, bill)
+
+
 def find_type(reader: Reader, type_id: int, version: int | None = None) -> BillType | None:
     """A version of a type, by default the newest."""
     if version is None:
