@@ -104,4 +104,6 @@ def main(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or Path(sys.argv[1]).exists():
+        raise SystemExit("python examples/first_bill.py FOLDER: one that is not there yet")
     main(Path(sys.argv[1]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tallystick.protocol.errors import TallystickError
+from tallystick.protocol.errors import Malformed, VerificationFailed
 from tallystick.protocol.trust import read_trust
 from tallystick.verify import verdict, verify_receipt
 
@@ -18,8 +18,11 @@ def main(receipt: Path, trust: Path) -> int:
     policy = read_trust(trust.read_bytes())
     try:
         found = verify_receipt(receipt.read_bytes(), policy)
-    except TallystickError as error:
-        print(f"FALSE or unreadable: {error}")
+    except Malformed as error:
+        print(f"UNREADABLE: {error}")
+        return 2
+    except VerificationFailed as error:
+        print(f"FALSE: {error}")
         return 1
     print(f"{found.verdict.name}: {found.verdict.text}")
     for step in found.steps:
@@ -28,4 +31,6 @@ def main(receipt: Path, trust: Path) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise SystemExit("python examples/verify_offline.py RECEIPT TRUST")
     raise SystemExit(main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -114,6 +114,9 @@ def test_the_page_runs_no_script_and_loads_nothing(demo: Path) -> None:
     assert "url(" not in text and "@import" not in text
     assert 'lang="zh-CN"' in text and "block leaf" in text and "bills.body_mismatch" in text
     assert page.tags.count("h1") == 1 and "main" in page.tags
+    regions = re.findall("aria-label='([^']+)'", text)
+    assert len(set(regions)) == len(regions) == 3, "regions of one name cannot be told apart"
+    assert "A page proves nothing" in text
 
 
 def test_it_takes_only_an_empty_folder_or_its_own(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def errors(
         )
     else:
         rows = [(name, f"{text.zh}\n{text.en}") for name, text in found.items()]
-        out.table(f"{len(found)} reasons", ("code", "说明 / why"), rows)
+        out.lines_table(("code", "说明 / why"), rows)
 
 
 def _print_head(head: Any, folder: Path, as_json: bool) -> None:

@@ -56,7 +56,8 @@ p { max-width: 44rem; } .soft { color: var(--soft); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .45rem .8rem .45rem 0;
   border-bottom: 1px solid var(--line); }
-td.n, th.n { text-align: right; white-space: nowrap; }
+td.n, th.n { text-align: right; }
+td.n { white-space: nowrap; }
 code { font: .86rem/1.5 ui-monospace, "SF Mono", Menlo, monospace; overflow-wrap: anywhere; }
 pre { overflow-x: auto; padding: .9rem 1rem; border: 1px solid var(--line); border-radius: 6px; }
 .verdict { font-weight: 650; font-size: 1.1rem; color: var(--good); }
@@ -98,10 +99,15 @@ def _section(zh: str, en: str, content: str) -> str:
     return f"<section><h2>{zh} <span lang='en' class='soft'>{en}</span></h2>{content}</section>"
 
 
-def _table(head: Sequence[str], rows: Iterable[str]) -> str:
-    cells = "".join(f"<th scope='col'>{each}</th>" for each in head)
+def _table(title: str, head: Sequence[str], rows: Iterable[str]) -> str:
+    """A table; a column whose name ends in ``#`` holds numbers."""
+    right = " class='n'"
+    cells = "".join(
+        f"<th scope='col'{right if each.endswith('#') else ''}>{each.rstrip('#')}</th>"
+        for each in head
+    )
     return (
-        "<div class='scroll' tabindex='0' role='region' aria-label='表格 table'>"
+        f"<div class='scroll' tabindex='0' role='region' aria-label='{title}'>"
         f"<table><thead><tr>{cells}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
@@ -113,7 +119,7 @@ def _summary(lines: Iterable[Line]) -> str:
         f"<td class='n'>{escape(line.rate)}</td></tr>"
         for line in lines
     )
-    return _table(("项目 item", "数量 count", "速率 rate"), rows)
+    return _table("本次演示 What happened", ("项目 item", "数量 count#", "每秒 a second#"), rows)
 
 
 def _frauds(frauds: Iterable[Refused]) -> str:
@@ -124,7 +130,7 @@ def _frauds(frauds: Iterable[Refused]) -> str:
         "</tr>"
         for one in frauds
     )
-    return _table(("手法 fraud", "原因码 reason", "说明 why"), rows)
+    return _table("四种造假 Four frauds", ("手法 fraud", "原因码 reason", "说明 why"), rows)
 
 
 def _verified(shown: Shown) -> str:
@@ -137,8 +143,11 @@ def _verified(shown: Shown) -> str:
     return (
         f"<p class='verdict'>{VERDICTS_ZH[shown.verdict.name]} "
         f"<span lang='en'>{escape(shown.verdict.text)}</span></p>"
+        "<p class='soft'>以下是演示当时的记录，本页自身不核验任何内容；请用下方命令自行核验。<br>"
+        "<span lang='en'>This is what the demo found when it ran. A page proves nothing: verify "
+        "the receipt yourself, with the commands below.</span></p>"
         f"<p>票据 <code>{escape(shown.bill)}</code>，回执 <code>{escape(shown.file)}</code></p>"
-        + _table(("步骤 step", "检查 check", "结果 finding"), rows)
+        + _table("核验步骤 Steps", ("步骤 step#", "检查 check", "结果 finding"), rows)
         + f"<p class='soft'>{chinese}<br><span lang='en'>{escape(english)}</span></p>"
     )
 

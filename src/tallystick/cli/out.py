@@ -17,6 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -29,6 +31,8 @@ Cell = str | int | None
 
 NAME_WIDTH = 20
 """A first column that is no wider is not folded: a bill's name is typed and copied whole."""
+OTHER_WIDTH = 10
+"""What another column of text needs at least."""
 
 _language: list[Language] = []
 """What ``tally --lang`` said, for as long as the process lives; else the environment says."""
@@ -40,7 +44,9 @@ def console(*, errors: bool = False) -> Console:
 
 
 def set_language(asked: str | None) -> None:
-    """Use `asked` (``en``, ``zh``) from here on; None changes nothing."""
+    """Use `asked` (``en``, ``zh``) from here on; None changes nothing, another is an error."""
+    if asked is not None and asked.lower()[:2] not in ("en", "zh"):
+        raise typer.BadParameter(f"{asked}: en or zh", param_hint="--lang")
     if asked is not None:
         _language[:] = [_language_of(asked)]
 
@@ -92,20 +98,32 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) ->
     """A table; a column whose name ends in ``#`` holds numbers and is set right."""
     made = Table(title=Text(title), title_justify="left", title_style="bold", header_style="dim")
     cells = [[_cell(each) for each in row] for row in rows]
+    whole = _first_fits(columns, cells)
     for n, name in enumerate(columns):
         right = name.endswith("#")
         made.add_column(
             name.rstrip("#"),
             justify="right" if right else "left",
             overflow="fold",
-            no_wrap=right,
-            min_width=None
-            if n
-            else min(NAME_WIDTH, max((len(row[0]) for row in cells), default=0)),
+            no_wrap=right or (n == 0 and whole),
         )
     for row in cells:
         made.add_row(*(Text(each) for each in row))
     console().print(made)
+
+
+def _first_fits(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first column may stay whole: with the numbers whole too, the others still fit."""
+    widths = [
+        max(cell_len(text) for text in (name.rstrip("#"), *(row[n] for row in rows)))
+        for n, name in enumerate(columns)
+    ]
+    others = sum(
+        width if name.endswith("#") else min(width, OTHER_WIDTH)
+        for name, width in zip(columns[1:], widths[1:], strict=True)
+    )
+    rules = 3 * len(columns) + 1
+    return widths[0] <= NAME_WIDTH and rules + widths[0] + others <= console().width
 
 
 def lines_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
