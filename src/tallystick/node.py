@@ -34,7 +34,7 @@ from tallystick.ledger.rules import Rules, make_rules
 from tallystick.ledger.start import check_recent
 from tallystick.ledger.view import View
 from tallystick.protocol.canonical import encode
-from tallystick.protocol.errors import Busy, TallystickError
+from tallystick.protocol.errors import Busy, Rejected, TallystickError
 from tallystick.protocol.keys import Signer
 from tallystick.protocol.row import row_key
 from tallystick.protocol.transaction import TRANSACTION_BYTES_MAX, Item, sign_transaction
@@ -45,6 +45,8 @@ DOMAINS: Sequence[Domain] = (members.DOMAIN, bills.DOMAIN)
 
 FEED = "feed"
 BOX = "box"
+REFUSED = ".refused"
+"""How the name of a file ends that was left in the box and is no use."""
 BOX_SECONDS = 0.2
 VALID_SECONDS = 3_600
 """How long a transaction made here may be submitted again."""
@@ -200,7 +202,10 @@ class Node:
             self.take_box()
 
     def take_box(self) -> int:
-        """Submit what others left in the box: how many. A refused file is kept beside, renamed."""
+        """Submit what others left in the box: how many. A refused file is kept beside, renamed.
+
+        Its new name says why, ``TX_ID.ledger.expired.refused``: whoever left it may read that.
+        """
         taken = 0
         for path in sorted((self.folder / BOX).glob("[!.]*.tx")):  # with a dot: not whole yet
             try:
@@ -214,8 +219,9 @@ class Node:
                 continue
             except TallystickError as error:
                 _log.error("%s is not taken: %s", path.name, error)
+                reason = f".{error.reason.value}" if isinstance(error, Rejected) else ""
                 with suppress(OSError):  # a folder has that name: it is tried again
-                    path.rename(path.with_suffix(".refused"))
+                    path.rename(path.with_suffix(f"{reason}{REFUSED}"))
                 continue
             taken += 1
         return taken

@@ -12,24 +12,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from tallystick.apps.bills import mail
-from tallystick.cli.failures import BUSY, REFUSED, Usage, fail
+from tallystick.cli.failures import BUSY, Usage, fail
+from tallystick.cli.failures import REFUSED as REFUSED_CODE
 from tallystick.cli.inputs import load_signer
 from tallystick.cli.reading import reading
+from tallystick.contracts.kit.reasons import LedgerReason
 from tallystick.engines.clock import Clock
 from tallystick.ledger.engine import Committed
 from tallystick.ledger.receipts import SignedParts, read_segment
 from tallystick.ledger.records import Segment
 from tallystick.ledger.view import View
-from tallystick.node import BOX, VALID_SECONDS, Node
+from tallystick.node import BOX, REFUSED, VALID_SECONDS, Node
 from tallystick.protocol.canonical import parse
 from tallystick.protocol.entry import ACCEPTED
-from tallystick.protocol.errors import TallystickError
+from tallystick.protocol.errors import Rejected, TallystickError
 from tallystick.protocol.keys import Signer
 from tallystick.protocol.transaction import (
+    Header,
     Item,
     sign_transaction,
     signing_bytes,
@@ -112,13 +116,19 @@ class BoxDesk(Desk):
             self.network = view.network
 
     def submit(self, data: bytes) -> Future[Committed]:
-        with self.view() as view:
-            first = view.head.size
-        tx_id = _transaction_id(data)
-        path = mail.post(self._folder / BOX, data, f"{tx_id}.tx")
+        header = parse(data, SignedParts).header
+        tx_id = transaction_id(signing_bytes(header))
         future: Future[Committed] = Future()
         try:
-            future.set_result(self._answer(path, tx_id, first))
+            committed = self._find(header, tx_id)
+            if committed is not None:
+                committed = replace(committed, repeated=True)
+            else:
+                for old in self._refusals(tx_id):  # of an earlier try with the same bytes
+                    old.unlink(missing_ok=True)
+                path = mail.post(self._folder / BOX, data, f"{tx_id}.tx")
+                committed = self._answer(path, header, tx_id)
+            future.set_result(committed)
         except (TallystickError, Usage) as error:  # the future hands it on, as a node's does
             future.set_exception(error)
         return future
@@ -138,12 +148,20 @@ class BoxDesk(Desk):
     def now(self) -> int:
         return self._clock.now()
 
-    def _answer(self, path: Path, tx_id: str, first: int) -> Committed:
+    def _find(self, header: Header, tx_id: str) -> Committed | None:
+        """The transaction on the ledger, whenever it came there."""
+        with self.view() as view:
+            seen = view.seen(header.sender, header.idempotency)
+            if seen is None or seen[0] != tx_id:
+                return None
+            return _committed(view, view.segment(seen[1]), tx_id)
+
+    def _refusals(self, tx_id: str) -> list[Path]:
+        return list((self._folder / BOX).glob(f"{tx_id}*{REFUSED}"))
+
+    def _answer(self, path: Path, header: Header, tx_id: str) -> Committed:
         deadline = time.monotonic() + ANSWER_SECONDS_MAX
-        refused = path.with_suffix(".refused")
         while path.exists():
-            if refused.exists():
-                break
             if time.monotonic() > deadline:
                 path.unlink(missing_ok=True)
                 fail(
@@ -153,13 +171,7 @@ class BoxDesk(Desk):
                     exit_code=BUSY,
                 )
             time.sleep(POLL_SECONDS)
-        with self.view() as view:
-            answers = (
-                _committed(view, segment, tx_id)
-                for segment in view.segments(first, view.head.size)
-                if _segment_id(segment) == tx_id
-            )
-            return next(answers, None) or _not_taken(refused)
+        return self._find(header, tx_id) or _not_taken(tx_id, self._refusals(tx_id))
 
 
 @contextmanager
@@ -198,21 +210,17 @@ def open_node(
         yield node
 
 
-def _not_taken(refused: Path) -> NoReturn:
+def _not_taken(tx_id: str, refusals: Sequence[Path]) -> NoReturn:
+    for path in refusals:
+        reason = path.name.removeprefix(f"{tx_id}.").removesuffix(REFUSED)
+        if reason in set(LedgerReason):
+            raise Rejected(LedgerReason(reason))
     fail(
         *("cli.box_refused", "节点拒绝受理该交易", "the node did not take the transaction"),
         todo=("查看节点日志中的原因", "its log says why; the file is kept in the box"),
-        detail=str(refused),
-        exit_code=REFUSED,
+        detail=", ".join(map(str, refusals)) or tx_id,
+        exit_code=REFUSED_CODE,
     )
-
-
-def _transaction_id(data: bytes) -> str:
-    return transaction_id(signing_bytes(parse(data, SignedParts).header))
-
-
-def _segment_id(segment: Segment) -> str:
-    return transaction_id(signing_bytes(read_segment(segment)[0].header))
 
 
 def _committed(view: View, segment: Segment, tx_id: str) -> Committed:
