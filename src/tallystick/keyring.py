@@ -189,6 +189,11 @@ def read_public(path: Path) -> PublicPart:
     return PublicPart(file.format, file.name, file.public)
 
 
+def without_waiting(path: str, flags: int) -> int:
+    """Opens a file for `open`; a pipe that nobody writes to would else keep us for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def _generate(
     path: Path, kind: str, make: Callable[..., Made], name: str, passphrase: str | None
 ) -> Made:
@@ -270,7 +275,7 @@ def _stretch(passphrase: str, salt: bytes, n: int, r: int, p: int) -> bytes:
 
 
 def _read(path: Path, *, owner_only: bool) -> KeyFile:
-    with path.open("rb") as file:
+    with open(path, "rb", opener=without_waiting) as file:
         mode = os.fstat(file.fileno()).st_mode
         if not stat.S_ISREG(mode):
             raise Malformed(f"{path} is no plain file")

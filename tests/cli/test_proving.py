@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,8 @@ def test_missing_files_and_huge_ones_are_unreadable(standing: Counter, tmp_path:
         file.truncate(3 * 1024**3)
     for path in (huge, tmp_path / "gone.json"):
         assert verify(standing, path)[0] == 2
+    os.mkfifo(tmp_path / "pipe.json")
+    assert verify(standing, tmp_path / "pipe.json")[0] == 2
     empty = tmp_path / "empty"
     empty.mkdir()
     assert tally("verify", empty, "--trust", standing.trust).code == 2

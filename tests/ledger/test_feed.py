@@ -236,6 +236,9 @@ def test_what_others_put_into_a_folder_misleads_no_writer_and_stops_no_reader(
     assert read_file(tmp_path / "note", 4) == b"the n"
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "note")
+    (tmp_path / "checkpoint").symlink_to("/dev/zero")
+    with pytest.raises(OSError):
+        FeedReader(tmp_path).checkpoint()
     for name in ("pipe", "link", "absent", "."):
         with pytest.raises(OSError):
             read_file(tmp_path / name, 8)

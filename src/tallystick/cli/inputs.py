@@ -25,6 +25,7 @@ from tallystick.keyring import (
     load,
     load_delivery_key,
     load_vault_key,
+    without_waiting,
 )
 from tallystick.protocol.errors import VerificationFailed
 from tallystick.protocol.trust import TRUST_BYTES_MAX, TrustPolicy, read_trust
@@ -37,7 +38,7 @@ TEXT_BYTES_MAX = 64 * 1024 * 1024
 
 def read_file(path: Path, bytes_max: int) -> bytes:
     """A plain file's bytes; fails when there are more than `bytes_max`."""
-    with path.open("rb", buffering=0) as file:
+    with open(path, "rb", buffering=0, opener=without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             fail("cli.not_a_file", "不是普通文件", "this is no plain file", detail=str(path))
         data = _read_all(file, bytes_max + 1)

@@ -21,7 +21,9 @@ from typing import Annotated, BinaryIO
 from tallystick.ledger.sqlite import sync_folder
 from tallystick.ledger.store import Snapshot
 from tallystick.protocol.canonical import Meta, Record, decode, encode
+from tallystick.protocol.checkpoint import NOTE_BYTES_MAX
 from tallystick.protocol.errors import Damaged, Malformed
+from tallystick.protocol.genesis import GENESIS_BYTES_MAX
 from tallystick.protocol.tiles import TILE_WIDTH, tile_path
 from tallystick.protocol.transaction import TRANSACTION_BYTES_MAX
 from tallystick.protocol.values import Count, Digest
@@ -153,12 +155,12 @@ class FeedReader:
 
     def genesis(self) -> bytes:
         """The founding file."""
-        return (self.folder / "genesis.json").read_bytes()
+        return read_file(self.folder / "genesis.json", GENESIS_BYTES_MAX)
 
     def checkpoint(self) -> bytes | None:
         """The operator's newest signed checkpoint, or None."""
         try:
-            return (self.folder / "checkpoint").read_bytes()
+            return read_file(self.folder / "checkpoint", NOTE_BYTES_MAX)
         except FileNotFoundError:
             return None
 
