@@ -107,7 +107,9 @@ def _tell(world: World, node: Node, running: Processes, bills: int) -> Outcome:
     with open_market(world, node, 1_000 * -(-size // 1_000)) as market, out.progress() as bar:
         task = bar.add_task("issuing", total=bills)
         issue_bills(market, bills, lambda done: bar.update(task, completed=done))
-        out.say(f"{market.figures.issued:,} bills issued, their bodies in the vaults", "bold")
+        out.say(
+            f"{market.figures.issued:,} bills on the ledger, their bodies in the vaults", "bold"
+        )
         undo_some(market, reversals, replacements)
         out.say(
             f"{market.figures.reversed:,} reversed, {market.figures.replaced:,} replaced", "bold"

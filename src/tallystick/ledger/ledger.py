@@ -87,8 +87,8 @@ class Ledger:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # records are for members alone
         if not (folder / FILE).exists():
             write_file(folder / GENESIS_FILE, genesis)
-        store = Store.make(folder, head, state.writes, vfs=vfs)
-        return cls(folder, genesis, rules, store)
+        Store.make(folder, head, state.writes, vfs=vfs)
+        return cls.open(folder, rules, vfs=vfs)
 
     @classmethod
     def open(cls, folder: Path, rules: Rules, *, vfs: str | None = None) -> Self:

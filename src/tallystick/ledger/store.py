@@ -219,7 +219,7 @@ class Store(Connection):
         self._readers_lock = threading.Lock()
 
     @classmethod
-    def make(cls, folder: Path, head: Head, writes: Writes, *, vfs: str | None = None) -> Self:
+    def make(cls, folder: Path, head: Head, writes: Writes, *, vfs: str | None = None) -> None:
         """A new ledger, whole or not at all; `FileExistsError` when there is one."""
         if any((folder / (FILE + ending)).exists() for ending in BESIDE):
             raise FileExistsError(f"{folder} holds a ledger already")
@@ -232,7 +232,6 @@ class Store(Connection):
         (folder / NEW).rename(folder / FILE)
         sync_folder(folder)
         sync_folder(folder.parent)
-        return cls.open(folder, vfs=vfs)
 
     @classmethod
     def open(cls, folder: Path, *, vfs: str | None = None) -> Self:

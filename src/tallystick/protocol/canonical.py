@@ -59,8 +59,6 @@ class Record(
 Raw = msgspec.Raw
 """The bytes of a value that is not parsed yet."""
 
-UNSET = msgspec.UNSET
-Unset = msgspec.UnsetType
 Meta = msgspec.Meta
 replace = msgspec.structs.replace
 """A copy of a record with some fields changed."""
