@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar, get_type_hints
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -19,7 +22,7 @@ from tallystick.apps.bills.followed import Followed
 from tallystick.apps.bills.generate import make_refund
 from tallystick.apps.bills.holders import derive_holder_key
 from tallystick.apps.bills.office import Office
-from tallystick.contracts.bills.body import Body, Payer, Settlement
+from tallystick.contracts.bills.body import Body, Code, Issuer, Payer, Settlement, Text
 from tallystick.contracts.bills.identifiers import resident_id_check
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records import Exceptions, parse_bill_id
@@ -27,7 +30,7 @@ from tallystick.contracts.bills.views import find_bills, record_view
 from tallystick.ledger.backup import backup
 from tallystick.ledger.feed import FeedBlock
 from tallystick.ledger.portable import export_ledger
-from tallystick.protocol.canonical import decode, replace
+from tallystick.protocol.canonical import Record, decode, replace
 from tallystick.protocol.errors import Damaged
 from tallystick.vault import Expected, open_delivery
 
@@ -240,49 +243,50 @@ def test_records_that_are_no_database_are_damage_and_named(tmp_path: Path) -> No
 
 # -------------------------------------------------------------------------------- canaries
 
-CANARIES = {
-    "name": "Canary Quillfeather",
-    "id": "990012197503059919",
-    "code": "HIS-CANARY-0815",
-    "tag": "SETTLEMENT-CANARY",
-    "clerk": "canary clerk",
-    "department": "canary department",
-    "visit": "MZ-CANARY-7",
-    "insurance": "INS-CANARY-9",
-    "detail": "canary drug 25 mg",
-    "remark": "canary remark, free text",
-    "shift": "CANARY-SHIFT",
-}
+PLAIN = {(Issuer, "name"), (Issuer, "credit_code"), (Issuer, "institution_type")}
+"""Who issued it stands on the ledger anyway."""
+R = TypeVar("R", bound=Record)
+
+
+def planted(record: R) -> R:
+    """The same with a canary in every free text and every identifier of somebody's systems."""
+    hints = get_type_hints(type(record), include_extras=True)
+    values = {
+        name: f"CANARY-{type(record).__name__}-{name}"
+        for name in record.__struct_fields__
+        if hints[name] in (Text, Code, Code | None) and (type(record), name) not in PLAIN
+    }
+    return replace(record, **values)
 
 
 def canary(city: City) -> Body:
     """A bill in which every private field has a canary."""
-    draft = city.draft(1)
-    digits = CANARIES["id"][:17]
-    payer = Payer(
-        party="person",
-        name=CANARIES["name"],
-        id_type="resident_id",
-        id_number=digits + resident_id_check(digits),
-    )
+    draft = planted(city.draft(1))
+    digits = "99001219750305991"
+    payer = planted(Payer(party="person", name="", id_type="resident_id"))
     assert draft.medical is not None
-    medical = replace(
-        draft.medical,
-        visit_number=CANARIES["visit"],
-        department=CANARIES["department"],
-        insurance_number=CANARIES["insurance"],
-    )
     return replace(
         draft,
-        payer=payer,
-        business_codes=(CANARIES["code"],),
-        settlement=Settlement(tag=CANARIES["tag"], part=1, of=1),
-        clerk=CANARIES["clerk"],
-        cashier_shift=CANARIES["shift"],
-        details=tuple(replace(line, name=CANARIES["detail"]) for line in draft.details),
-        medical=medical,
-        remark=CANARIES["remark"],
+        payer=replace(payer, id_number=digits + resident_id_check(digits)),
+        business_codes=("CANARY-business",),
+        settlement=planted(Settlement(tag="", part=1, of=1)),
+        check_code="CanaryCheck7",
+        items=tuple(planted(line) for line in draft.items),
+        details=tuple(planted(line) for line in draft.details),
+        medical=planted(draft.medical),
     )
+
+
+def leaves(value: object) -> Iterator[str]:
+    """Every text in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from leaves(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from leaves(each)
 
 
 def spellings(secret: bytes) -> Iterator[bytes]:
@@ -299,7 +303,10 @@ def spellings(secret: bytes) -> Iterator[bytes]:
             yield cut.replace(b"+", b"-").replace(b"/", b"_")
 
 
-def test_no_file_of_anyone_shows_a_private_value_or_key(city: City) -> None:
+def test_no_file_or_log_of_anyone_shows_a_private_value_or_key(
+    city: City, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
     with city.office() as office, city.archive() as archive:
         draft = canary(city)
         blue = office.issue([draft])[0]
@@ -320,16 +327,21 @@ def test_no_file_of_anyone_shows_a_private_value_or_key(city: City) -> None:
         receipt.write_bytes(city.node.receipt(replaced.entry or 0))
         export_ledger(city.node.folder, city.folder / "exported")
         backup(city.node.folder, city.folder / "backed-up")
-        hidden = [value.encode() for value in CANARIES.values()]
+        texts = {text for text in leaves(json.loads(body)) if "CANARY" in text.upper()}
+        assert len(texts) >= 25, sorted(texts)
+        hidden = [text.encode() for text in (*sorted(texts), draft.payer.id_number)]
         hidden += [secret, key.seed, key.salt, VAULT_KEY, ARCHIVE_KEY]
         hidden += [derive_holder_key(VAULT_KEY), body]
         needles = sorted({form for value in hidden for form in spellings(value)})
+        logging.getLogger("tallystick").debug("the logs are looked at")
+        assert "the logs are looked at" in caplog.text
+        assert search_one(caplog.text.encode(), needles) == []
         seen = search(city.folder, needles)
         assert len(seen) > 15, "vault, archive, node, feed, box, mail: all were looked at"
         assert any("exported/tile/" in path for path in seen), "and the export with its tiles"
         assert "backed-up/ledger.db" in seen, "and the backup"
         assert {path: found for path, found in seen.items() if found} == {}
-        assert search_one(body, [CANARIES["name"].encode()]), "the search finds what is there"
+        assert search_one(body, [b"CANARY-Payer-name"]), "the search finds what is there"
 
 
 def search(folder: Path, needles: list[bytes]) -> dict[str, list[bytes]]:
