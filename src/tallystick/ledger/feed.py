@@ -126,8 +126,7 @@ class FeedWriter:
 
         The files are not synced with each block, so a power cut may leave any bytes in the last.
         """
-        names = sorted(path.name for path in (self.folder / "blocks").iterdir())
-        names = [name for name in names if name.isdigit()]
+        names = _block_files(self.folder)
         if not names:
             return
         path, end = self.folder / "blocks" / names[-1], 0
@@ -189,11 +188,19 @@ class FeedReader:
     def _file_of(self, block: int) -> Path | None:
         """The file that has this block, or will have it."""
         try:
-            names = sorted(path.name for path in (self.folder / "blocks").iterdir())
+            at = [name for name in _block_files(self.folder) if int(name) <= block]
         except FileNotFoundError:
             return None
-        at = [name for name in names if name.isdigit() and int(name) <= block]
         return self.folder / "blocks" / at[-1] if at else None
+
+
+def _block_files(folder: Path) -> list[str]:
+    """Names of the files of blocks, in order; whatever else lies there is left aside."""
+    return sorted(
+        path.name
+        for path in (folder / "blocks").iterdir()
+        if path.name.isascii() and path.name.isdigit()
+    )
 
 
 def pack_frame(block: FeedBlock) -> bytes:
