@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from counter import Counter
+from counter import Counter, tally
 
 from tallystick.apps.bills.acts import Reversal
 from tallystick.apps.bills.office import Office
@@ -19,6 +19,7 @@ from tallystick.contracts.bills.items import Withhold
 from tallystick.contracts.kit.reasons import LedgerReason
 from tallystick.keyring import load, load_vault_key
 from tallystick.ledger.engine import Committed, Stopped
+from tallystick.ledger.sqlite import Locked
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.transaction import sign_transaction
 
@@ -89,3 +90,14 @@ def test_an_office_that_lost_its_answer_learns_it_through_the_box(
         assert list(pending.iterdir()) == []
         assert office.status(counter.code, 1).state == "reversed"
         assert office.reverse([replace(wanted, number=2)])[0].accepted
+
+
+def test_two_offices_never_share_a_vault(counter: Counter, desk: BoxDesk) -> None:
+    with hospital(counter, desk):
+        with pytest.raises(Locked), hospital(counter, desk):
+            raise AssertionError
+        key = ("--key", counter.key("hospital-01"), "--box", counter.ledger, "--json")
+        second = tally("bills", "issue", counter.drafts(8), *counter.office(), *key)
+        assert (second.code, second.error["code"]) == (4, "cli.locked")
+    with hospital(counter, desk) as office:
+        assert office.status(counter.code, 1).state == "issued"

@@ -133,11 +133,11 @@ def _expected(error: TallystickError) -> Failure:
     if name in ("Locked", "Stopped"):
         return Failure(
             *("cli.locked", BUSY),
-            "账本正被另一进程使用",
-            "the ledger is in use by another process",
-            "节点运行时请用 --box 目录 投递；或先停止该节点",
-            "while a node runs, hand your act to it: put --box LEDGER in place of --dir LEDGER; "
-            "or stop the node first",
+            "该目录正被另一进程使用",
+            "this folder is in use by another process",
+            "账本的节点运行时请用 --box 目录 投递；否则等另一进程结束",
+            "if it is a ledger whose node runs, hand your act to it: put --box LEDGER in place of "
+            "--dir LEDGER; else wait until the other has ended",
             *known,
         )
     if name in ("DiskFull", "ClockDoubt"):

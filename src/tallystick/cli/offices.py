@@ -6,6 +6,7 @@ See docs/guides/office.md.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from tallystick.cli.desk import Desk
 from tallystick.cli.failures import fail
 from tallystick.cli.inputs import load_signer, load_vault, parse_key
 from tallystick.keyring import KeySigner, VaultKey
+from tallystick.ledger.sqlite import take_lock
 from tallystick.vault import Vault
 
 
@@ -43,10 +45,13 @@ def office_over(
     vault_key: VaultKey,
     archive: Recipient | None = None,
 ) -> Iterator[Office]:
-    """The office of whose key it is, its vault in `folder`; what was under way is settled first."""
+    """The office of whose key it is, its vault in `folder`; what was under way is settled first.
+
+    `Locked`: another process has it open. Each would take what the other has under way for lost.
+    """
     with desk.view() as view:
         org = owner_of(view, signer.public_key)
-    with Vault.open(folder, vault_key.secret) as vault:
+    with _alone(folder), Vault.open(folder, vault_key.secret) as vault:
         office = Office(
             folder,
             vault,
@@ -61,6 +66,16 @@ def office_over(
         )
         office.resolve()
         yield office
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = take_lock(folder)
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager
