@@ -93,6 +93,19 @@ def test_a_reversed_bill_is_authentic_but_not_good(counter: Counter, tmp_path: P
     assert (code, line.split(":")[0]) == (3, "NO_STATUS")
 
 
+def test_a_withheld_bill_shows_that_it_may_not_be_claimed(counter: Counter, tmp_path: Path) -> None:
+    reason = ("--reason", "arrears")
+    answer = counter.act("hospital-01", "bills", "withhold", counter.bill(1), *reason)
+    assert answer.code == 0, answer.err
+    counter.keep()
+    path = tmp_path / "withheld.json"
+    common = ("--dir", counter.ledger, "--log-key", counter.key("log"))
+    done("receipt", counter.bill(1), *common, "--status", "-o", path)
+    shown = tally("verify", path, "--status", "--trust", counter.trust).out
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert "circulable false" in lines and "reason arrears" in lines
+
+
 def test_of_many_the_worst_counts_and_folders_are_searched(
     standing: Counter, receipt: Path, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DETAILED_MAX = 3
 """So many documents are shown with all steps; of more, one line each that is not good."""
 LINES_MAX = 50
+SHOWN_OTHERWISE = ("kind", "id", "state", "good", "entry", "version", "salt")
 STATE_PROOF = b'"format":"tallystick/state-proof/v1"'
 """A string cannot hold these quotes unescaped; it stands behind a checkpoint of any length."""
 
@@ -313,12 +314,25 @@ def _print_about(verified: Verified, policy: TrustPolicy) -> None:
         shown["about"] = state.key
         if state.envelope is not None:
             shown["state"] = state.envelope.state
+            # As it is: what a domain adds may speak against acting on it, as a bill's `circulable`.
+            shown |= {f"  {name}": _written(value) for name, value in _more_of(state.row)}
         else:
             shown["state"] = "there is no such row"
     shown["vouched by"] = ", ".join(name(org) for org in verified.orgs) or "the operator alone"
     if verified.as_of is not None:
         shown["as-of"] = format_instant(verified.as_of)
     out.listed(("", label, str(value)) for label, value in shown.items())
+
+
+def _more_of(row: dict[str, Any] | None) -> list[tuple[str, Any]]:
+    """What is shown of a row besides its name and state."""
+    return [(name, value) for name, value in (row or {}).items() if name not in SHOWN_OTHERWISE]
+
+
+def _written(value: Any) -> str:
+    from tallystick.protocol.canonical import encode
+
+    return value if isinstance(value, str) else encode(value).decode()
 
 
 def _print_many(checked: Sequence[Checked], policy: TrustPolicy) -> None:
