@@ -48,11 +48,35 @@ IssuerOrg = Annotated[str, typer.Argument(help="Organisation that issues bills."
 
 def add_to(app: typer.Typer) -> None:
     """Put the commands of this file into the tree."""
+    app.command()(draft)
     for command in (issue, reverse, replace, withhold, release):
         app.command(command.__name__)(acting(command))
     app.command("deliver")(acting(deliver))
     app.command("suspend-issuer")(acting(suspend_issuer))
     app.command("resume-issuer")(acting(resume_issuer))
+
+
+def draft(
+    scene: Annotated[str, typer.Argument(help="Of the reference catalogue, such as outpatient.")],
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another number, another bill.")] = 0,
+) -> None:
+    """Print a draft of a bill with invented content, to start from: what `issue` reads."""
+    import json
+
+    from tallystick.apps.bills.catalogue import TYPES
+    from tallystick.apps.bills.generate import make_draft
+    from tallystick.engines.clock import Clock
+    from tallystick.protocol.canonical import builtins
+
+    if scene not in TYPES:
+        fail(
+            *("cli.which_type", "目录中没有这种票据", "the catalogue has no such type"),
+            detail=f"{scene}; it has {', '.join(TYPES)}",
+        )
+    made = builtins(make_draft(seed, scene, issued_at=Clock().now()))
+    known = ("network", "number", "type")
+    shown = {name: value for name, value in made.items() if name not in known}
+    print(json.dumps(shown, ensure_ascii=False, indent=1))
 
 
 def issue(
