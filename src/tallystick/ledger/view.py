@@ -1,7 +1,8 @@
 """What may be asked of a ledger at one moment: rows, entries, blocks, and what proves them.
 
-Invariant: everything that a view gives was checked against the head of its moment; a file that was
-changed gives `Damaged`, never an answer. See docs/spec/storage.md.
+Invariant: everything that a view gives was checked against the head of its moment; what was changed
+in the file gives `Damaged`, never an answer. Whether a scan left a row out only the doctor sees, or
+whoever knows how many there are. See docs/spec/storage.md.
 """
 
 from __future__ import annotations

@@ -17,9 +17,10 @@ from tallystick.contracts.bills.views import (
     list_allotments,
     record_view,
 )
+from tallystick.contracts.kit.context import slot_key
 from tallystick.contracts.kit.intervals import Interval
 from tallystick.protocol.canonical import replace
-from tallystick.protocol.errors import Rejected
+from tallystick.protocol.errors import Damaged, Rejected
 
 
 def test_bills_are_found_by_number_and_by_issuer() -> None:
@@ -73,6 +74,15 @@ def test_N4_each_number_of_a_block_has_one_fate_and_they_add_up() -> None:
         Interval(first=1, last=BLOCK, fate="granted"),
     )
     world.audit()
+
+
+def test_an_accounting_notices_a_row_that_was_taken_out() -> None:
+    world = Province()
+    for number in (1, 2, 3):
+        world.issue(number)
+    del world.rows.data[slot_key(CODE, 2)]
+    with pytest.raises(Damaged, match="3 numbers are issued and 0 void, but 2 and 0 are there"):
+        account(world.rows, world.block_of())
 
 
 def test_a_body_is_compared_with_the_record_that_was_made_of_it() -> None:

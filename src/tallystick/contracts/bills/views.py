@@ -26,6 +26,7 @@ from tallystick.contracts.kit import intervals
 from tallystick.contracts.kit.context import Reader, slot_key
 from tallystick.contracts.kit.intervals import Interval
 from tallystick.protocol.canonical import Record, builtins
+from tallystick.protocol.errors import Damaged
 from tallystick.protocol.row import row_key
 from tallystick.protocol.values import Count, parse_instant
 
@@ -152,11 +153,17 @@ def account(reader: Reader, row: Allotment) -> Accounting:
     taken.sort(key=lambda each: each.first)
     ranges = [*taken, *remaining_ranges(row, taken)]
     ranges.sort(key=lambda each: each.first)
+    issued, void = intervals.count(ranges, "issued"), intervals.count(ranges, "void")
+    if (issued, void) != (row.issued, row.void):  # a scan cannot show that it left nothing out
+        raise Damaged(
+            f"of allotment {row.id} {row.issued} numbers are issued and {row.void} void, "
+            f"but {issued} and {void} are there"
+        )
     return Accounting(
         allotment=row,
         size=row.last - row.first + 1,
-        issued=intervals.count(ranges, "issued"),
-        void=intervals.count(ranges, "void"),
+        issued=issued,
+        void=void,
         gone=intervals.count(row.gone),
         remaining=remaining(row),
         ranges=ranges,
