@@ -61,8 +61,8 @@ class Verdict(Enum):
     ABSENT = (3, "authentic: there is no such thing")
     STALE = (3, "authentic, but its status is too old")
     NO_STATUS = (3, "authentic and accepted, but it does not show its status")
-    FALSE = (1, "false")
-    UNREADABLE = (2, "unreadable")
+    FALSE = (1, "not what it claims to be: do not rely on it")
+    UNREADABLE = (2, "no receipt that can be read")
 
     def __init__(self, exit_code: int, text: str) -> None:
         self.exit_code = exit_code

@@ -54,7 +54,7 @@ def test_a_state_proof_by_itself_is_told_from_a_receipt(
     path.write_bytes(encode(proof | {"state": shown["state"]}))
     assert verify(standing, path) == (0, "GOOD: authentic, accepted and good")
     path.write_bytes(path.read_bytes().replace(b'"good":true', b'"good":false'))
-    assert verify(standing, path) == (1, "FALSE: false")
+    assert verify(standing, path) == (1, "FALSE: not what it claims to be: do not rely on it")
 
 
 def test_as_json_it_has_all_steps(standing: Counter, receipt: Path) -> None:
@@ -67,13 +67,19 @@ def test_as_json_it_has_all_steps(standing: Counter, receipt: Path) -> None:
     assert document["keepers"] == ["k/finance"]
 
 
+def test_a_policy_that_is_none_is_named(receipt: Path) -> None:
+    answer = tally("verify", receipt, "--trust", receipt, "--json")
+    assert (answer.code, answer.error["code"]) == (2, "cli.malformed")
+    assert f"{receipt} is no trust policy" in answer.error["detail"]
+
+
 def test_every_changed_digit_is_false(standing: Counter, receipt: Path) -> None:
     data = receipt.read_bytes()
     at = data.index(b'"total":') + len(b'"total":')
     digit = b"8" if data[at : at + 1] == b"9" else b"9"
     receipt.write_bytes(data[:at] + digit + data[at + 1 :])
     code, line = verify(standing, receipt)
-    assert (code, line) == (1, "FALSE: false")
+    assert (code, line) == (1, "FALSE: not what it claims to be: do not rely on it")
 
 
 def test_a_reversed_bill_is_authentic_but_not_good(counter: Counter, tmp_path: Path) -> None:

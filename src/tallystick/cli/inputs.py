@@ -27,7 +27,7 @@ from tallystick.keyring import (
     load_vault_key,
     without_waiting,
 )
-from tallystick.protocol.errors import VerificationFailed
+from tallystick.protocol.errors import Malformed, VerificationFailed
 from tallystick.protocol.trust import TRUST_BYTES_MAX, TrustPolicy, read_trust
 
 Key = TypeVar("Key", KeySigner, VaultKey, DeliveryKey)
@@ -156,7 +156,11 @@ def read_policy(path: Path | None) -> TrustPolicy:
             ),
             detail=str(named),
         )
-    return read_trust(read_file(named, TRUST_BYTES_MAX).removesuffix(b"\n"))
+    data = read_file(named, TRUST_BYTES_MAX).removesuffix(b"\n")
+    try:
+        return read_trust(data)
+    except Malformed as error:
+        raise Malformed(f"{named} is no trust policy: {error.detail}", path=error.path) from None
 
 
 def _unlocked(
