@@ -129,7 +129,12 @@ class Node:
         return self.ledger.network
 
     def submit(self, data: bytes) -> Future[Committed]:
-        """Check and queue a signed transaction; see `ledger.engine.Engine.submit`."""
+        """Check and queue a signed transaction; see `ledger.engine.Engine.submit`.
+
+        `Stopped` also when nothing is published any more: what no keeper sees must not be answered.
+        """
+        if self.publisher.failure is not None:
+            raise Stopped(f"publishing has stopped: {self.publisher.failure}")
         return self.engine.submit(data)
 
     def sign(
@@ -204,27 +209,43 @@ class Node:
     def take_box(self) -> int:
         """Submit what others left in the box: how many. A refused file is kept beside, renamed.
 
-        Its new name says why, ``TX_ID.ledger.expired.refused``: whoever left it may read that.
+        Its new name says why, ``TX_ID.ledger.expired.refused``: whoever left it may read that. All
+        are queued before the first is waited for: the engine takes organisations in turn.
         """
-        taken = 0
+        queued: list[tuple[Path, Future[Committed]]] = []
         for path in sorted((self.folder / BOX).glob("[!.]*.tx")):  # with a dot: not whole yet
             try:
-                data = read_file(path, TRANSACTION_BYTES_MAX)
-                self.submit(data).result(ANSWER_SECONDS_MAX)
-                path.unlink()
-            except (Busy, Stopped, TimeoutError):
-                break  # the file waits: the same bytes may be submitted again
+                queued.append((path, self.submit(read_file(path, TRANSACTION_BYTES_MAX))))
+            except (Busy, Stopped):
+                break  # the files wait
             except OSError as error:  # gone, or not ours to read: the others' turn
                 _log.error("%s cannot be taken: %s", path.name, error)
-                continue
             except TallystickError as error:
-                _log.error("%s is not taken: %s", path.name, error)
-                reason = f".{error.reason.value}" if isinstance(error, Rejected) else ""
-                with suppress(OSError):  # a folder has that name: it is tried again
-                    path.rename(path.with_suffix(f"{reason}{REFUSED}"))
-                continue
-            taken += 1
-        return taken
+                _refuse_file(path, error)
+        return sum(_answer_file(path, answer) for path, answer in queued)
+
+
+def _answer_file(path: Path, answer: Future[Committed]) -> bool:
+    """Remove the file of what is on the ledger: whether it is."""
+    try:
+        answer.result(ANSWER_SECONDS_MAX)
+        path.unlink()
+    except (Stopped, TimeoutError):
+        return False  # the file waits: the same bytes may be submitted again
+    except OSError as error:
+        _log.error("%s cannot be removed: %s", path.name, error)
+        return False
+    except TallystickError as error:
+        _refuse_file(path, error)
+        return False
+    return True
+
+
+def _refuse_file(path: Path, error: TallystickError) -> None:
+    _log.error("%s is not taken: %s", path.name, error)
+    reason = f".{error.reason.value}" if isinstance(error, Rejected) else ""
+    with suppress(OSError):  # a folder has that name: it is tried again
+        path.rename(path.with_suffix(f"{reason}{REFUSED}"))
 
 
 def live_keepers(ledger: Ledger) -> list[KeeperKey]:

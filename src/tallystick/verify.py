@@ -292,7 +292,7 @@ class Verifier:
 def _judge(
     policy: TrustPolicy, outcome: str, state: State | None, now: int | None, status: bool
 ) -> Verdict:
-    """Whether to act on what was proven. An unasked status can still speak against it."""
+    """Whether to act on what was proven. An unasked status can only speak against it."""
     if outcome != ACCEPTED:
         return Verdict.REFUSED
     if state is None:
@@ -306,7 +306,9 @@ def _judge(
     age_seconds = now - state.as_of if status and now is not None else 0
     if not -CLOCK_AHEAD_SECONDS_MAX <= age_seconds <= policy.status_max_age_seconds:
         return Verdict.STALE
-    return Verdict.ABSENT if row is None else Verdict.GOOD
+    if row is None:
+        return Verdict.ABSENT
+    return Verdict.GOOD if status else Verdict.ACCEPTED  # nobody asked how old its state is
 
 
 def _verified(vouched: Vouched, state: State | None, judged: Verdict, steps: _Steps) -> Verified:

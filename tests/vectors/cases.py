@@ -129,10 +129,10 @@ def _with_status(world: World) -> Iterator[Case]:
             f"{name} good now", "receipt", data, "GOOD", "status asked", status=True, now=NOW
         )
     data = _receipt(world.chain, world.at["first"], note, bill(100_001))
-    yield Case("status unasked", "receipt", data, "GOOD", "shown without being asked for")
+    yield Case("status unasked", "receipt", data, "ACCEPTED", "shown without being asked for")
     yield Case("status without now", "receipt", data, "GOOD", "nobody minds its age", status=True)
     old = NOW + 100_000
-    yield Case("old but unasked", "receipt", data, "GOOD", "its age matters when asked", now=old)
+    yield Case("old but unasked", "receipt", data, "ACCEPTED", "nobody asked its age", now=old)
     last = NOW - 6 + 600
     why = "as old as the policy allows"
     yield Case("just fresh", "receipt", data, "GOOD", why, status=True, now=last)
@@ -169,7 +169,7 @@ def _not_to_be_acted_on(world: World) -> Iterator[Case]:
     why = "until has come on the reader's clock"
     patient: dict[str, Any] = {"policy": "trust-patient"}
     yield Case("runs out now", "receipt", data, "EXPIRED", why, now=later, **patient)
-    yield Case("runs out soon", "receipt", data, "GOOD", "until is exclusive", now=later - 1)
+    yield Case("runs out soon", "receipt", data, "ACCEPTED", "until is exclusive", now=later - 1)
     data = _receipt(chain, at["first"], note)
     yield Case("no status", "receipt", data, "NO_STATUS", "asked, but there is no proof", **asked)
     data = _receipt(chain, at["first"], note, bill(100_001))
@@ -206,10 +206,10 @@ def _policies(world: World) -> Iterator[Case]:
     ]
     for name, note, trusted, why in rows:
         data = _receipt(chain, index, note, key)
-        yield Case(name, "receipt", data, "GOOD", why, policy=trusted)
+        yield Case(name, "receipt", data, "ACCEPTED", why, policy=trusted)
     data = _receipt(small, index, by_four, key)
     why = "a retired key counts for sizes below its end"
-    yield Case("retired later", "receipt", data, "GOOD", why, policy="trust-retired")
+    yield Case("retired later", "receipt", data, "ACCEPTED", why, policy="trust-retired")
 
 
 def _line(chain: Chain, name: str) -> str:
