@@ -89,11 +89,11 @@ def outcome_of(case: dict[str, Any]) -> str:
     if case["kind"] == "note":
         return note_outcome(data, policy)
     at_hand = (VECTORS / case["checkpoint"]).read_bytes() if "checkpoint" in case else None
-    now = case.get("now")
+    asked: dict[str, Any] = {"now": case.get("now"), "about": case.get("about")}
     if case["kind"] == "state":
-        return verify_state(data, policy, now=now, checkpoint=at_hand).verdict.name
+        return verify_state(data, policy, **asked, checkpoint=at_hand).verdict.name
     status = case.get("status", False)
-    found = verify_receipt(data, policy, status=status, now=now, checkpoint=at_hand)
+    found = verify_receipt(data, policy, status=status, **asked, checkpoint=at_hand)
     held = [step.number for step in found.steps]
     assert held == list(range(1, 16 if found.state else 11))
     return found.verdict.name

@@ -60,6 +60,7 @@ class Verdict(Enum):
     EXPIRED = (3, "authentic, but it has run out")
     ABSENT = (3, "authentic: there is no such thing")
     STALE = (3, "authentic, but its status is too old")
+    OTHER = (3, "authentic, but not about what was asked for")
     NO_STATUS = (3, "authentic and accepted, but it does not show its status")
     FALSE = (1, "not what it claims to be: do not rely on it")
     UNREADABLE = (2, "no receipt that can be read")
@@ -126,21 +127,28 @@ def verify_receipt(
     *,
     status: bool = False,
     now: int | None = None,
+    about: str | None = None,
     checkpoint: bytes | None = None,
 ) -> Verified:
     """Verify one receipt: `Malformed`, `VerificationFailed`, or what it proves.
 
     `status` asks for a verdict about the thing's state, `now` (Unix seconds) for one that minds how
-    old that state is. `checkpoint` is a note at hand; see `Verifier`.
+    old that state is, `about` (a row's id: ``33060126:0000100001``) whether it is the state of this
+    thing. `checkpoint` is a note at hand; see `Verifier`.
     """
-    return Verifier(policy, checkpoint).receipt(data, status=status, now=now)
+    return Verifier(policy, checkpoint).receipt(data, status=status, now=now, about=about)
 
 
 def verify_state(
-    data: bytes, policy: TrustPolicy, *, now: int | None = None, checkpoint: bytes | None = None
+    data: bytes,
+    policy: TrustPolicy,
+    *,
+    now: int | None = None,
+    about: str | None = None,
+    checkpoint: bytes | None = None,
 ) -> Verified:
     """Verify a state proof by itself: what a row says, or that there is no such row."""
-    return Verifier(policy, checkpoint).state(data, now=now)
+    return Verifier(policy, checkpoint).state(data, now=now, about=about)
 
 
 def verdict(outcome: Verified | Malformed | VerificationFailed) -> Verdict:
@@ -169,7 +177,14 @@ class Verifier:
         self._vouched: dict[Note, Vouched] = {}
         self._at_hand = None if checkpoint is None else _read_note(checkpoint)
 
-    def receipt(self, data: bytes, *, status: bool = False, now: int | None = None) -> Verified:
+    def receipt(
+        self,
+        data: bytes,
+        *,
+        status: bool = False,
+        now: int | None = None,
+        about: str | None = None,
+    ) -> Verified:
         """Verify a receipt; see `verify_receipt`."""
         receipt = read_receipt(data)
         note, checkpoint = _read_note(receipt.checkpoint.encode())
@@ -183,7 +198,8 @@ class Verifier:
             state = None
             if receipt.state is not None:
                 state = self._verify_state(receipt.state, vouched, receipt.index, steps)
-        judged = _judge(self._policy, receipt.entry.outcome, state, now, status)
+        asked = _Asked(status, now, about)
+        judged = _judge(self._policy, receipt.entry.outcome, state, asked)
         return replace(
             _verified(vouched, state, judged, steps),
             item=receipt.item,
@@ -193,14 +209,15 @@ class Verifier:
             index=receipt.index,
         )
 
-    def state(self, data: bytes, *, now: int | None = None) -> Verified:
+    def state(self, data: bytes, *, now: int | None = None, about: str | None = None) -> Verified:
         """Verify a state proof by itself; see `verify_state`."""
         document = read_state(data)
         note, _ = _read_note(document.checkpoint.encode())
         with _Steps() as steps:
             vouched = self._verify_note(note, steps)  # 8 to 10
             state = self._verify_state(document.state, vouched, None, steps)
-        return _verified(vouched, state, _judge(self._policy, ACCEPTED, state, now, True), steps)
+        judged = _judge(self._policy, ACCEPTED, state, _Asked(True, now, about))
+        return _verified(vouched, state, judged, steps)
 
     def _verify_item(self, receipt: Receipt, steps: _Steps) -> str:
         header, entry = receipt.header, receipt.entry
@@ -289,26 +306,41 @@ class Verifier:
         return State(proof.key, proof.row, envelope, block, as_of)
 
 
-def _judge(
-    policy: TrustPolicy, outcome: str, state: State | None, now: int | None, status: bool
-) -> Verdict:
+class _Asked(NamedTuple):
+    """What the reader wants to know besides whether it is true."""
+
+    status: bool
+    now: int | None
+    about: str | None
+
+
+def _judge(policy: TrustPolicy, outcome: str, state: State | None, asked: _Asked) -> Verdict:
     """Whether to act on what was proven. An unasked status can only speak against it."""
     if outcome != ACCEPTED:
         return Verdict.REFUSED
     if state is None:
-        return Verdict.NO_STATUS if status else Verdict.ACCEPTED
-    row = state.envelope
+        return Verdict.NO_STATUS if asked.status or asked.about else Verdict.ACCEPTED
+    if asked.about is not None and state.key.partition("/")[2] != asked.about:
+        return Verdict.OTHER
+    row, against = state.envelope, _speaks_against(policy, state, asked)
+    if against is not None:
+        return against
+    if row is None:
+        return Verdict.ABSENT
+    return Verdict.GOOD if asked.status else Verdict.ACCEPTED  # nobody asked how old its state is
+
+
+def _speaks_against(policy: TrustPolicy, state: State, asked: _Asked) -> Verdict | None:
+    row, now = state.envelope, asked.now
     if row is not None and not row.good:
         return Verdict.NOT_GOOD
     until = row.until if row else None
     if until is not None and max(state.as_of, now or 0) >= parse_instant(until):
         return Verdict.EXPIRED
-    age_seconds = now - state.as_of if status and now is not None else 0
+    age_seconds = now - state.as_of if asked.status and now is not None else 0
     if not -CLOCK_AHEAD_SECONDS_MAX <= age_seconds <= policy.status_max_age_seconds:
         return Verdict.STALE
-    if row is None:
-        return Verdict.ABSENT
-    return Verdict.GOOD if status else Verdict.ACCEPTED  # nobody asked how old its state is
+    return None
 
 
 def _verified(vouched: Vouched, state: State | None, judged: Verdict, steps: _Steps) -> Verified:

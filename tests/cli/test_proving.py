@@ -40,9 +40,21 @@ def test_a_good_bill_verifies_and_says_what_is_not_proven(standing: Counter, rec
 
 
 def test_the_verdict_is_told_in_chinese(standing: Counter, receipt: Path) -> None:
-    answer = tally("verify", receipt, "--trust", standing.trust, "--lang", "zh")
+    asked = ("--status", "--trust", standing.trust, "--lang", "zh")
+    answer = tally("verify", receipt, *asked)
     assert answer.out.splitlines()[0] == "GOOD: 真实，已入账，现行有效"
     assert "未证明" in answer.out
+
+
+def test_whoever_pays_names_the_bill(standing: Counter, receipt: Path) -> None:
+    shown = decode(receipt.read_bytes().rstrip(), dict[str, Any])
+    bill = shown["state"]["row"]["id"]
+    asked = ("--status", "--trust", standing.trust, "--bill")
+    assert tally("verify", receipt, *asked, bill).code == 0
+    other = tally("verify", receipt, *asked, bill[:-1] + ("2" if bill[-1] != "2" else "3"))
+    assert other.code == 3
+    assert other.out.splitlines()[0] == "OTHER: authentic, but not about what was asked for"
+    assert tally("verify", receipt, *asked, "12").code == 2
 
 
 def test_a_state_proof_by_itself_is_told_from_a_receipt(
@@ -119,7 +131,7 @@ def test_of_many_the_worst_counts_and_folders_are_searched(
     folder.mkdir()
     for n in range(5):
         (folder / f"{n}.json").write_bytes(receipt.read_bytes())
-    assert verify(standing, folder) == (0, "GOOD: authentic, accepted and good")
+    assert verify(standing, folder) == (0, "ACCEPTED: authentic and accepted")
     (folder / "5.json").write_text("{}")
     assert verify(standing, folder)[0] == 2
     (folder / "6.json").write_bytes(receipt.read_bytes().replace(b'"cash":', b'"cash":1', 1))

@@ -36,6 +36,8 @@ class Case:
     policy: str = "trust"
     status: bool = False
     now: int | None = None
+    about: str | None = None
+    """Id of the row that it must show."""
     checkpoint: str | None = None
     """Name of a note at hand."""
 
@@ -246,3 +248,20 @@ def _states(world: World) -> Iterator[Case]:
     times = {org: time - 800 for org, time in fresh_times().items()}
     data = encode(first.document("demo.pass/card-1", note_of(first.checkpoint(), times)))
     yield Case("empty map", "state", data, "ABSENT", "one page and nothing else", status=True)
+    yield from _about(world)
+
+
+def _about(world: World) -> Iterator[Case]:
+    """The reader names a thing: another's state, however good, is not what was asked for."""
+    note, chain = world.note(), world.chain
+    mine, other = (bill(number).partition("/")[2] for number in (100_001, 100_004))
+    data = _receipt(chain, world.at["first"], note, bill(100_001))
+    asked: dict[str, Any] = {"status": True, "now": NOW}
+    yield Case("the bill asked for", "receipt", data, "GOOD", "its id", about=mine, **asked)
+    yield Case("another bill asked for", "receipt", data, "OTHER", "not its", about=other, **asked)
+    plain = _receipt(chain, world.at["first"], note)
+    yield Case("a bill asked for, none shown", "receipt", plain, "NO_STATUS", "no row", about=mine)
+    state = encode(chain.document(bill(100_003), note))
+    gone = bill(100_003).partition("/")[2]
+    yield Case("the absent one asked for", "state", state, "ABSENT", "its id", about=gone, **asked)
+    yield Case("absence of another", "state", state, "OTHER", "not its id", about=mine, **asked)

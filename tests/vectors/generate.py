@@ -66,6 +66,8 @@ def _described(case: Case, path: str) -> dict[str, Any]:
         looked_at["status"] = True
     if case.now is not None:
         looked_at["now"] = case.now
+    if case.about is not None:
+        looked_at["about"] = case.about
     if case.checkpoint is not None:
         looked_at["checkpoint"] = f"at-hand/{case.checkpoint}.txt"
     expected: dict[str, Any] = {"expect": case.expect}

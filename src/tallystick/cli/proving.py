@@ -39,6 +39,7 @@ VERDICTS_ZH = {
     "ABSENT": "真实：账本上没有此项",
     "STALE": "真实，但状态已过时",
     "NO_STATUS": "真实，已入账，但未附状态证明",
+    "OTHER": "真实，但不是所查的票据",
     "FALSE": "不真实，请勿采信",
     "UNREADABLE": "无法读取",
 }
@@ -119,6 +120,10 @@ def verify(
     status: Annotated[
         bool, typer.Option("--status", help="Ask whether it is good now; an old status is stale.")
     ] = False,
+    bill: Annotated[
+        str | None,
+        typer.Option("--bill", metavar="CODE:NUMBER", help="It must show the state of this bill."),
+    ] = None,
     at: Annotated[
         Path | None,
         typer.Option("--at", metavar="CHECKPOINT", help="A signed checkpoint at hand."),
@@ -131,10 +136,11 @@ def verify(
     """Verify receipts offline: the verdict first, then the numbered steps and what each found.
 
     Exit codes: 0 authentic, accepted, and good where --status asks; 1 false; 2 unreadable, or no
-    trust policy; 3 authentic, but refused, reversed, frozen, void or stale. Of many, the worst: 1,
-    then 2, 3, 0.
+    trust policy; 3 authentic, but refused, reversed, frozen, void, stale, or not of the bill that
+    --bill names. Of many, the worst: 1, then 2, 3, 0. A program that pays asks --status --bill.
     """
-    from tallystick.cli.inputs import read_file, read_policy
+    from tallystick.cli.inputs import parse_bill, read_file, read_policy
+    from tallystick.contracts.bills.records import format_bill_id
     from tallystick.protocol.checkpoint import NOTE_BYTES_MAX
     from tallystick.verify import Verifier, worst
 
@@ -144,7 +150,8 @@ def verify(
     paths = list(_expand(files))
     if not paths:
         fail("cli.no_files", "没有可核验的文件", "there is no JSON file in what was named")
-    checked = _check_all(paths, Verifier(policy, note), status)
+    about = None if bill is None else format_bill_id(*parse_bill(bill))
+    checked = _check_all(paths, Verifier(policy, note), status, about)
     if as_json:
         out.json(_document(checked))
     elif len(checked) == 1:
@@ -232,19 +239,21 @@ def _expand(files: Sequence[Path]) -> Iterator[Path]:
             yield path
 
 
-def _check_all(paths: Sequence[Path], verifier: Verifier, status: bool) -> list[Checked]:
+def _check_all(
+    paths: Sequence[Path], verifier: Verifier, status: bool, about: str | None
+) -> list[Checked]:
     from tallystick.engines.clock import Clock
 
     now, checked = Clock().now(), []
     with out.progress() as bar:
         task = bar.add_task("verifying", total=len(paths))
         for path in paths:
-            checked.append(_check(path, verifier, status, now))
+            checked.append(_check(path, verifier, status, about, now))
             bar.advance(task)
     return checked
 
 
-def _check(path: Path, verifier: Verifier, status: bool, now: int) -> Checked:
+def _check(path: Path, verifier: Verifier, status: bool, about: str | None, now: int) -> Checked:
     from tallystick.cli.failures import Usage, failure_of
     from tallystick.cli.inputs import read_file
     from tallystick.protocol.canonical import DOCUMENT_BYTES_MAX
@@ -259,9 +268,9 @@ def _check(path: Path, verifier: Verifier, status: bool, now: int) -> Checked:
         return Checked(path, Verdict.UNREADABLE, None, told)
     try:
         if STATE_PROOF in data:
-            found = verifier.state(data, now=now)
+            found = verifier.state(data, now=now, about=about)
         else:
-            found = verifier.receipt(data, status=status, now=now)
+            found = verifier.receipt(data, status=status, now=now, about=about)
     except (Malformed, VerificationFailed) as error:
         return Checked(path, verdict(error), None, str(error))
     return Checked(path, found.verdict, found)
