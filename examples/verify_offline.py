@@ -17,7 +17,7 @@ def main(receipt: Path, trust: Path) -> int:
     """The exit code: 0 authentic and accepted, 1 false, 2 unreadable, 3 not to be acted on."""
     policy = read_trust(trust.read_bytes())
     try:
-        found = verify_receipt(receipt.read_bytes(), policy)
+        found = verify_receipt(receipt.read_bytes(), policy, status=True)
     except Malformed as error:
         print(f"UNREADABLE: {error}")
         return 2

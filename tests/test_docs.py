@@ -199,7 +199,9 @@ def test_the_example_of_the_readme_runs(
     exec(compile(example, "README.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert (
-        len(lines) == 16 and lines[0].startswith("1 item hash ") and lines[-1].startswith("ACCEPTED ")
+        len(lines) == 16
+        and lines[0].startswith("1 item hash ")
+        and lines[-1].startswith("ACCEPTED ")
     )
 
 
