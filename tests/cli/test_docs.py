@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import typer
 from counter import tally
+from rich.cells import cell_len
 
 from tallystick.cli.app import app
 from tallystick.cli.handbook import render
@@ -24,7 +25,16 @@ def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield from commands(sub, f"{name} {each}")
 
 
+def groups(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    below = getattr(command, "commands", {})
+    if below:
+        yield name, command
+    for each, sub in below.items():
+        yield from groups(sub, f"{name} {each}")
+
+
 COMMANDS = dict(commands(typer.main.get_command(app), "tally"))
+GROUPS = dict(groups(typer.main.get_command(app), "tally"))
 
 
 def test_the_page_equals_the_help() -> None:
@@ -56,3 +66,14 @@ def test_help_says_how_to_begin_and_what_exit_codes_mean() -> None:
 
 def test_version() -> None:
     assert tally("--version").out.strip().count(".") == 2
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_one_line_helps_fit_a_terminal_of_80_columns(
+    group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = tally(*group.split()[1:], "--help").out.splitlines()
+    listed = lines[lines.index("Commands:") + 1 :]
+    assert len(listed) == sum(not each.hidden for each in GROUPS[group].commands.values())
+    assert [line for line in listed if line.endswith("...") or cell_len(line) > 80] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from counter import Counter, tally
 
 from tallystick.cli import app, failures
+from tallystick.durable import take_lock
 from tallystick.engines.clock import ClockDoubt
 from tallystick.ledger.engine import Stopped
 from tallystick.protocol.errors import Busy, Damaged, Malformed, VerificationFailed
@@ -29,7 +31,7 @@ def raising(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
         (VerificationFailed("no"), "cli.false", 1),
         (Damaged("file x"), "cli.damaged", 5),
         (Busy(1), "cli.busy", 4),
-        (Stopped("gone"), "cli.locked", 4),
+        (Stopped("the engine stopped: no room"), "cli.stopped", 5),
         (ClockDoubt("back"), "cli.clock", 5),
         (OSError(28, "No space left on device", "x"), "cli.system", 5),
         (PermissionError(13, "denied", "x"), "cli.permission", 2),
@@ -58,6 +60,34 @@ def test_a_bug_shows_its_traceback_only_when_asked(
     monkeypatch.setenv("TALLY_DEBUG", "1")
     assert app.run(["errors"]) == failures.BUG
     assert "ZeroDivisionError: a bug" in capsys.readouterr().err
+
+
+def test_an_engine_that_stopped_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    raising(monkeypatch, Stopped("the engine stopped: no room"))
+    told = tally("errors", "--json").error
+    assert told["detail"] == "the engine stopped: no room" and "another" not in told["en"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "holder"),
+    [("ledger", "tally node"), ("keeper", "tally keep"), ("vault", "an issuer's office")],
+)
+def test_a_folder_in_use_says_by_whom(counter: Counter, folder: str, holder: str) -> None:
+    handle = take_lock(counter.folder / folder)
+    try:
+        if folder == "keeper":
+            answer = tally(
+                *("keep", "--from", counter.ledger / "feed", "--dir", counter.folder / "keeper"),
+                *("--key", counter.key("keeper"), "--once", "--json"),
+            )
+        else:
+            issue = ("bills", "issue", counter.drafts(4), *counter.office())
+            answer = counter.act("hospital-01", *issue)
+    finally:
+        os.close(handle)
+    assert (answer.code, answer.error["code"]) == (4, "cli.locked")
+    assert holder in answer.error["en"]
+    assert ("--box" in answer.error["todo_en"]) is (folder == "ledger")
 
 
 def test_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:

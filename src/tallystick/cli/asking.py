@@ -31,7 +31,7 @@ def show(
     folder: options.LedgerDir = Path(),
     as_json: options.AsJson = False,
 ) -> None:
-    """What befell one number: its record, without anything private."""
+    """What befell one number. Its record, without anything private."""
     from tallystick.apps.bills.acts import WORDS, said_of
     from tallystick.cli.inputs import parse_bill
     from tallystick.cli.reading import reading
@@ -163,7 +163,7 @@ def account(
     folder: options.LedgerDir = Path(),
     as_json: options.AsJson = False,
 ) -> None:
-    """Where each number of an allotment is (核销): issued, void, granted, returned, left."""
+    """Where each number of an allotment is (核销). Issued, void, granted, returned, left."""
     from tallystick.cli.reading import reading
     from tallystick.contracts.bills.reasons import BillsReason
     from tallystick.contracts.bills.records import allotment_id

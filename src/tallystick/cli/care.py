@@ -33,7 +33,9 @@ def doctor(
     ] = True,
     as_json: options.AsJson = False,
 ) -> None:
-    """Check everything: roots, rows against proofs, log against tiles, replay. Exit 5: damaged."""
+    """Check everything that a ledger holds. Exit 5: damaged.
+
+    Roots, rows against proofs, log against tiles, replay."""
     from tallystick.engines.clock import Clock
     from tallystick.ledger.doctor import examine
     from tallystick.node import rules
@@ -60,7 +62,9 @@ def export(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="New folder, or one to continue.")],
     as_json: options.AsJson = False,
 ) -> None:
-    """Write the whole ledger as portable files: founding file, blocks, tiles, checkpoint."""
+    """Write the whole ledger as portable files.
+
+    Founding file, blocks, tiles, checkpoint."""
     from tallystick.ledger.portable import export_ledger
     from tallystick.node import FEED
 
@@ -82,7 +86,7 @@ def import_(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Execute an export again in a new folder: the same roots, or nothing."""
+    """Execute an export again in a new folder. The same roots, or nothing."""
     from tallystick.cli.inputs import parse_hex
     from tallystick.ledger.portable import import_ledger
     from tallystick.node import rules
@@ -120,7 +124,7 @@ def errors(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Explain a refusal in Chinese and English, with what to do; without a code, list all."""
+    """Explain a refusal, and what to do. In Chinese and English; without a code, all of them."""
     from tallystick.cli.reasons import texts
 
     found = {name: t for name, t in texts().items() if code is None or name.startswith(code)}

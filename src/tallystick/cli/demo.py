@@ -63,7 +63,9 @@ def demo(
         bool, typer.Option("--no-serve", help="End without the page and the suggestions.")
     ] = False,
 ) -> None:
-    """Found a province, issue bills, refuse four frauds, and leave proofs to try and tamper with.
+    """Found a province, issue bills, refuse four frauds.
+
+    It leaves proofs to try and tamper with.
 
     Leaves DIR/receipts/issued, reversed and refused, and apart from them DIR/trust/trust.json.
     """

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from rich.text import Text
@@ -54,6 +55,7 @@ class Failure:
         """On the standard error."""
         if as_json:
             named = {name: getattr(self, name) for name in self.__slots__}
+            named["detail"] = _in_words(self.detail, "en")
             print(encode({"error": named}).decode(), file=sys.stderr)
             return
         chinese = out.language() == "zh"
@@ -61,7 +63,7 @@ class Failure:
         shown = out.console(errors=True)
         for name, value in (
             ("字段" if chinese else "field", self.path),
-            ("详情" if chinese else "found", self.detail),
+            ("详情" if chinese else "found", _in_words(self.detail, out.language())),
             ("处理" if chinese else "do", self.todo_zh if chinese else self.todo_en),
         ):
             if value:
@@ -130,17 +132,9 @@ def _expected(error: TallystickError) -> Failure:
             *("cli.busy", BUSY, "账本忙，本次未受理", "the ledger is busy; nothing was taken"),
             *("稍后重试", "try again in a few seconds", *known),
         )
-    if name in ("Locked", "Stopped"):
-        return Failure(
-            *("cli.locked", BUSY),
-            "该目录正被另一进程使用",
-            "this folder is in use by another process",
-            "账本的节点运行时请用 --box 目录 投递；否则等另一进程结束",
-            "if it is a ledger whose node runs, hand your act to it: put --box LEDGER in place of "
-            "--dir LEDGER; else wait until the other has ended",
-            *known,
-        )
-    if name in ("DiskFull", "ClockDoubt"):
+    if name == "Locked":
+        return _locked(getattr(error, "folder", None), known)
+    if name in ("DiskFull", "ClockDoubt", "Stopped"):
         return _of_the_machine(name, known)
     for kind, code, exit_code, zh, en, todo_zh, todo_en in _KINDS:
         if isinstance(error, kind):
@@ -148,7 +142,63 @@ def _expected(error: TallystickError) -> Failure:
     return Failure("cli.failed", FALSE, "操作失败", "it failed", "", "", *known)
 
 
+_HOLDERS: tuple[tuple[str, str, str, str, str], ...] = (
+    (
+        *("box", "账本的节点（tally node）或经 --dir 操作的命令"),
+        "the ledger's node (tally node), or a command that acts with --dir",
+        "节点运行时以 --box 目录 代替 --dir 目录 投递；命令则等其结束",
+        "if it is the node, hand your act to it: put --box LEDGER in place of --dir LEDGER; "
+        "if it is a command, wait until it has ended",
+    ),
+    (
+        *("signed.json", "见证节点（tally keep）", "a keeper (tally keep)"),
+        "每个见证目录只由一个 tally keep 使用；停止另一个，或等其结束",
+        "a keeper's folder is for one tally keep at a time: stop the other, or wait",
+    ),
+    (
+        *("pending", "开票办公室（正在开票、冲红或送达的命令）"),
+        "an issuer's office (a command that issues, reverses or delivers)",
+        "每个保管库同时只由一个命令使用；等其结束后重试，未完成的会接着办完",
+        "a vault is for one such command at a time: wait until it has ended, then run yours again",
+    ),
+    (
+        *("bodies", "财政归档（tally bills archive run）", "an archive (tally bills archive run)"),
+        "每个归档目录只由一个进程使用；停止另一个",
+        "an archive's folder is for one process at a time: stop the other",
+    ),
+)
+"""What lies in a folder, and so whose it is and what holds it: (name, zh, en, what to do)."""
+
+
+def _locked(folder: Path | None, known: _Known) -> Failure:
+    for name, zh, en, todo_zh, todo_en in _HOLDERS:
+        if folder is not None and (folder / name).exists():
+            return Failure(
+                *("cli.locked", BUSY, f"该目录正被另一进程使用：{zh}"),
+                *(f"this folder is in use by another process: {en}", todo_zh, todo_en, *known),
+            )
+    return Failure(
+        *("cli.locked", BUSY, "该目录正被另一进程使用", "this folder is in use by another process"),
+        *("等另一进程结束", "wait until the other has ended", *known),
+    )
+
+
+def _in_words(detail: str, language: out.Language) -> str:
+    from tallystick.cli.forms import in_words
+
+    return in_words(detail, language)
+
+
 def _of_the_machine(name: str, known: _Known) -> Failure:
+    if name == "Stopped":
+        return Failure(
+            *("cli.stopped", DAMAGED, "记账引擎已停止", "the engine of this ledger has stopped"),
+            "按所示原因处理（磁盘空间、时钟、磁盘故障），再运行 tally doctor 目录；之后重新运行："
+            "已受理的不会丢失，也不会重复",
+            "mend what is said to have stopped it (room, clock, disk) and run tally doctor DIR; "
+            "then run it again: nothing that was answered is lost, nothing is done twice",
+            *known,
+        )
     if name == "DiskFull":
         return Failure(
             *("cli.disk_full", DAMAGED, "磁盘已满", "the disk is full"),

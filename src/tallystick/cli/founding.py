@@ -115,7 +115,7 @@ def genesis(
     example: Annotated[bool, typer.Option("--example", help="Print a plan to start from.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Make a founding file and a trust policy out of a plan; prints the network's id."""
+    """Make a founding file and a trust policy from a plan. Prints the network's id."""
     from tallystick.cli.inputs import read_file
     from tallystick.protocol.genesis import read_genesis
     from tallystick.protocol.trust import read_trust
@@ -154,7 +154,7 @@ def found(
     passphrase_file: options.Passphrase = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Found a ledger in a new folder; its block 0 holds what the founding file says."""
+    """Found a ledger in a new folder. Its block 0 holds what the founding file says."""
     from tallystick.cli.inputs import load_signer, read_file
     from tallystick.node import Node
     from tallystick.protocol.genesis import GENESIS_BYTES_MAX, read_genesis
@@ -183,7 +183,7 @@ def status(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The ledger's folder.")] = Path(),
     as_json: options.AsJson = False,
 ) -> None:
-    """Where a ledger stands, also while its node runs: head, size, roots, keepers' words."""
+    """Where a ledger stands, also while its node runs. Head, size, roots, keepers' words."""
     from tallystick.cli.reading import published, reading
     from tallystick.protocol.genesis import log_origin
     from tallystick.protocol.values import format_instant

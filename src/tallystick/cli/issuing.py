@@ -60,7 +60,7 @@ def draft(
     scene: Annotated[str, typer.Argument(help="Of the reference catalogue, such as outpatient.")],
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another number, another bill.")] = 0,
 ) -> None:
-    """Print a draft of a bill with invented content, to start from: what `issue` reads."""
+    """Print an invented draft of a bill. To start from: it is what `issue` reads."""
     import json
 
     from tallystick.apps.bills.catalogue import TYPES
@@ -88,7 +88,7 @@ def issue(
     deliver_to: DeliverTo = None,
     mailbox: Mailbox = None,
 ) -> None:
-    """Issue bills out of drafts: numbers are taken in order, bodies kept in the vault."""
+    """Issue bills out of drafts. Numbers are taken in order, bodies kept in the vault."""
     drafts = read_drafts(file)
     where = _where(vault, vault_key, vault_passphrase_file, deliver_to, mailbox)
     _through_office(how, where, drafts, lambda office, some: office.issue(some), "on the ledger")
@@ -104,7 +104,7 @@ def reverse(
     deliver_to: DeliverTo = None,
     mailbox: Mailbox = None,
 ) -> None:
-    """Reverse bills whole (冲红): a red bill for each, out of your own numbers."""
+    """Reverse bills whole (冲红). A red bill for each, out of your own numbers."""
     from tallystick.apps.bills.acts import Reversal
     from tallystick.cli.inputs import parse_bill
 
@@ -124,7 +124,7 @@ def replace(
     deliver_to: DeliverTo = None,
     mailbox: Mailbox = None,
 ) -> None:
-    """Reverse a bill and issue another in its place, all or nothing (冲红重开)."""
+    """Reverse a bill and issue another in its place (冲红重开). All or nothing."""
     from tallystick.apps.bills.acts import Replacement
     from tallystick.cli.inputs import parse_bill
 
@@ -137,7 +137,7 @@ def replace(
 
 
 def withhold(how: How, bills: Bills, reason: options.Reason) -> None:
-    """Let bills not be claimed, as while a patient is in arrears."""
+    """Let bills not be claimed, as while someone is in arrears."""
     from tallystick.contracts.bills.items import Withhold
 
     act(how, "bills.withhold/1", lambda view: _of_bills(view, Withhold, bills, reason))
@@ -161,7 +161,7 @@ def deliver(
         bool, typer.Option("--again", help="Owe anew the bodies that the archive says it lacks.")
     ] = False,
 ) -> None:
-    """Put the bodies that are due into the archive's mail folder."""
+    """Put the bodies that are due into the archive's mailbox."""
     from tallystick.cli.offices import open_office
 
     delivered = owed = 0
@@ -178,7 +178,7 @@ def deliver(
 
 
 def suspend_issuer(how: How, org: IssuerOrg, reason: options.Reason) -> None:
-    """Stop an organisation from issuing; what it owes, reversals, it still may do."""
+    """Stop an organisation from issuing. What it owes, reversals, it still may do."""
     from tallystick.contracts.bills.items import SuspendIssuer
 
     item = SuspendIssuer(nonce=nonce(), issuer=org, reason=reason)

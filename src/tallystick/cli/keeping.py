@@ -45,9 +45,10 @@ def node(
         float | None, typer.Option("--seconds", help="Stop by itself after so many seconds.")
     ] = None,
 ) -> None:
-    """Run the operator's node in the foreground: takes acts from its box, publishes for keepers.
+    """Run the operator's node in the foreground.
 
-    Others hand it signed transactions with --box DIR. Stop it with Ctrl-C.
+    It takes acts from its box and publishes for keepers. Others hand it signed transactions with
+    --box DIR. Stop it with Ctrl-C.
     """
     from tallystick.cli.desk import open_node
     from tallystick.engines.process import tune
@@ -87,7 +88,9 @@ def keep(
     passphrase_file: options.Passphrase = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Follow a ledger in a folder of one's own, execute every block again, and co-sign.
+    """Follow a ledger, execute its blocks again, co-sign.
+
+    All in a folder of one's own.
 
     Exit code 1: the operator told what is not so; the file that says what was found is named.
     """
@@ -129,7 +132,7 @@ def keep(
 def confirm(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The ledger's folder.")],
 ) -> None:
-    """Say that this machine's clock is right; holds for the next start within 10 minutes."""
+    """Say that this machine's clock is right. Holds for the next start within 10 minutes."""
     from tallystick.engines.clock import CONFIRMED_SECONDS, Clock, confirm
     from tallystick.protocol.values import format_instant
 

@@ -99,7 +99,7 @@ def admit(
     depth: Depth = 0,
     until: Until = None,
 ) -> None:
-    """Make an organisation a member, with its keys and what it may do."""
+    """Make an organisation a member, with keys and a grant."""
     from tallystick.cli.inputs import parse_key
     from tallystick.contracts.members.actions.orgs import Admit
     from tallystick.contracts.members.records import NewGrant, NewKey
@@ -122,7 +122,7 @@ def admit(
 def add_key(
     how: How, public_key: KeyText, action: Actions, code: Codes = None, until: Until = None
 ) -> None:
-    """Take an operating key into use; signed by your root key (--key)."""
+    """Take an operating key into use. Signed by your root key (--key)."""
     from tallystick.cli.inputs import parse_key
     from tallystick.contracts.members.actions.keys import AddKey
     from tallystick.contracts.members.records import NewKey
@@ -153,7 +153,7 @@ def rotate_root(
     public_key: KeyText,
     reason: Annotated[KeyReason, typer.Option(help="Why.")] = KeyReason.REPLACED,
 ) -> None:
-    """Put a new root key in the place of the one that signs this (--key)."""
+    """Put a new root key in the place of the one that signs. It signs by --key."""
     from tallystick.cli.inputs import parse_key
     from tallystick.contracts.members.actions.keys import RotateRoot
 
@@ -172,7 +172,7 @@ def give(
     depth: Depth = 0,
     until: Until = None,
 ) -> None:
-    """Give an organisation a grant, no wider than your own that it comes out of."""
+    """Give an organisation a grant. No wider than your own that it comes out of."""
     from tallystick.contracts.members.actions.grants import GiveGrant
     from tallystick.contracts.members.records import NewGrant
 
@@ -231,7 +231,7 @@ def add_keeper(
     org: Org,
     public_key: KeyText,
 ) -> None:
-    """Take a keeper into service: a member's node that executes every block and co-signs."""
+    """Take a keeper into service. It is a member's node that executes all blocks and co-signs."""
     from tallystick.cli.inputs import parse_key
     from tallystick.contracts.members.actions.keepers import AddKeeper
 
@@ -246,7 +246,7 @@ def retire_keeper(
     name: Annotated[str, typer.Argument(help="The keeper's key name.")],
     reason: Annotated[RetireReason, typer.Option(help="Why.")] = RetireReason.REPLACED,
 ) -> None:
-    """End a keeper's service; compromised: its word never counted."""
+    """End a keeper's service. Compromised: its word never counted."""
     from tallystick.contracts.members.actions.keepers import RetireKeeper
 
     item = RetireKeeper(nonce=nonce(), name=name, reason=reason.value)

@@ -57,7 +57,7 @@ def define_type(
         ),
     ] = None,
 ) -> None:
-    """Define bill types: of the reference catalogue by name, or out of a file of rules."""
+    """Define bill types. Of the reference catalogue by name, or out of a file of rules."""
     if (rules is None) == (not scene):
         fail(
             *("cli.which_type", "请指明一个票种名称或一个规则文件"),
@@ -97,7 +97,7 @@ def allot(
         ),
     ] = None,
 ) -> None:
-    """Hand a range of numbers to an organisation, out of your own or as a new top block."""
+    """Hand a range of numbers to an organisation. Out of your own, or as a new top block."""
     from tallystick.cli.inputs import parse_range
     from tallystick.contracts.bills.items import Allot
 
@@ -117,7 +117,7 @@ def give_back(
     range_: Range,
     reason: options.Reason = "unused",
 ) -> None:
-    """Give unused numbers of your allotment back to whom they came from."""
+    """Give unused numbers back to whom they came from."""
     _of_range(how, "give_back", code, level, first, range_, reason)
 
 
@@ -129,7 +129,7 @@ def recall(
     range_: Range,
     reason: options.Reason,
 ) -> None:
-    """Take unused numbers back out of an allotment that you granted."""
+    """Take unused numbers back out of an allotment you granted."""
     _of_range(how, "recall", code, level, first, range_, reason)
 
 
@@ -141,7 +141,7 @@ def void(
     range_: Range,
     reason: options.Reason,
 ) -> None:
-    """Declare unissued numbers of your allotment void for ever (号码作废); at most 20 at once."""
+    """Declare unissued numbers void for ever (号码作废). At most 20 at once, of your allotment."""
     _of_range(how, "void_numbers", code, level, first, range_, reason)
 
 
@@ -153,7 +153,7 @@ def opening(
     range_: Range,
     reason: options.Reason = "cut_over",
 ) -> None:
-    """Declare numbers as used on another platform before the cut-over."""
+    """Declare numbers as used elsewhere before the cut-over."""
     _of_range(how, "opening", code, level, first, range_, reason)
 
 
@@ -164,7 +164,7 @@ def suspend_block(
     first: options.First,
     reason: options.Reason,
 ) -> None:
-    """Stop the use of an allotment that you granted, and of all that came out of it."""
+    """Stop the use of an allotment that you granted. And of all that came out of it."""
     from tallystick.contracts.bills.items import SuspendAllotment
 
     item = SuspendAllotment(nonce=nonce(), code=code, level=level, first=first, reason=reason)

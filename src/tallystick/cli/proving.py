@@ -92,7 +92,7 @@ def receipt(
     log_key: options.LogKey = None,
     passphrase_file: options.Passphrase = None,
 ) -> None:
-    """Make the receipt of an entry, also while the node runs; JSON of a few kilobytes."""
+    """Make an entry's receipt, also while the node runs. JSON of a few kilobytes."""
     from tallystick.cli.desk import LOG_KEY
     from tallystick.cli.founding import write_new
     from tallystick.cli.inputs import load_signer
@@ -133,7 +133,9 @@ def verify(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Verify receipts offline: the verdict first, then the numbered steps and what each found.
+    """Verify receipts offline.
+
+    The verdict comes first, then the numbered steps and what each found.
 
     Exit codes: 0 authentic, accepted, and good where --status asks; 1 false; 2 unreadable, or no
     trust policy; 3 authentic, but refused, reversed, frozen, void, stale, or not of the bill that

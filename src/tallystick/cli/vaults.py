@@ -38,7 +38,7 @@ def show(
     passphrase_file: options.Passphrase = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Open a body against its record on the ledger; fails with the field's name if it differs."""
+    """Open a body against its record. Fails with the field's name if it differs."""
     from tallystick.apps.bills.checks import RecordHalf, check_content
     from tallystick.cli.inputs import parse_bill
     from tallystick.cli.reading import reading
@@ -73,7 +73,7 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="New file for the holder.")],
     passphrase_file: options.Passphrase = None,
 ) -> None:
-    """Write the disclosures of a body for its holder: they open without the vault or its key."""
+    """Write the disclosures of a body for its holder. They open without the vault or its key."""
     from tallystick.cli.founding import write_new
     from tallystick.cli.inputs import parse_bill
 
@@ -96,7 +96,7 @@ def list_(
     passphrase_file: options.Passphrase = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """What became of bills, without opening them: by default those that are still under way."""
+    """What became of bills, without opening them. By default those that are still under way."""
     from tallystick.cli.inputs import parse_bill
 
     with _open(vault, key, passphrase_file) as opened:

@@ -283,10 +283,10 @@ TEXTS: dict[Reason, ReasonText] = {
         "remove the invisible characters",
     ),
     BillsReason.DATE_INVALID: ReasonText(
-        "日期不存在或先后颠倒",
-        "a date does not exist or is out of order",
-        "核对就诊、入院和出院日期",
-        "check the dates of visit, admission and discharge",
+        "日期或时间不存在，或先后颠倒",
+        "a date or an instant does not exist, or is out of order",
+        "核对所示字段：开票时间，或就诊、入院、出院日期",
+        "check the field that is named: when it was issued, or of visit, admission, discharge",
     ),
     BillsReason.AMOUNT_FORMAT: ReasonText(
         "金额格式有误",
