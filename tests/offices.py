@@ -5,7 +5,6 @@ Invariant: nothing here is a stand-in; the clock alone is ours and stands still 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -16,11 +15,11 @@ from typing import Any
 
 from acts import FOUNDED_AT, REGION, founder, nonce
 
-from tallystick.apps.bills.archive_office import ArchiveOffice, Round
+from tallystick.apps.bills.accepted import KeptLedger
+from tallystick.apps.bills.archive_office import ArchiveOffice
 from tallystick.apps.bills.catalogue import TYPES, Scene
 from tallystick.apps.bills.checks import RecordHalf, business_keys_of, check_content
 from tallystick.apps.bills.drafting import Recipient
-from tallystick.apps.bills.followed import Followed
 from tallystick.apps.bills.generate import make_draft
 from tallystick.apps.bills.holders import derive_holder_key
 from tallystick.apps.bills.office import Office
@@ -31,7 +30,6 @@ from tallystick.contracts.bills.views import find_bill, find_issuer
 from tallystick.engines.clock import Clock
 from tallystick.keyring import KeySigner, delivery_key_from_seed, signer_from_seed
 from tallystick.ledger.engine import Committed
-from tallystick.ledger.feed import FeedReader
 from tallystick.node import Node
 from tallystick.protocol.canonical import encode, replace
 from tallystick.protocol.genesis import Genesis
@@ -60,6 +58,7 @@ class City:
     ) -> None:
         self.folder = folder
         self.box = folder / "mail"
+        self.box.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.now = parse_instant(FOUNDED_AT) + 4 * 3600
         self._nonces = 0
         genesis = Genesis(
@@ -72,7 +71,7 @@ class City:
             log_keys=[signer("log").public_key],
             organisations=[founder("finance", "*"), founder(HOSPITAL, "bills.*")],
         )
-        self.node = Node.found(folder / "node", encode(genesis), signer("log"), clock=self._clock())
+        self.node = Node.found(folder / "node", encode(genesis), signer("log"), clock=self.clock())
         rules = scenes or {scene: each.rules for scene, each in TYPES.items()}
         for scene, its_rules in rules.items():
             self._open(scene, its_rules, block)
@@ -83,7 +82,7 @@ class City:
     def __exit__(self, *_: object) -> None:
         self.node.close()
 
-    def _clock(self) -> Clock:
+    def clock(self) -> Clock:
         return Clock(now=lambda: self.now, monotonic=lambda: self.now)
 
     def nonce(self) -> bytes:
@@ -139,45 +138,26 @@ class City:
             )
 
     @contextmanager
-    def archive(self, **changes: Any) -> Iterator[ArchiveOffice]:
-        """Finance's archive; its acts go straight to the node."""
-        folder, network = self.folder / "archive", self.node.network
-        with (
-            Followed(folder, network) as followed,
-            Archive[RecordHalf].open(
-                folder,
-                ARCHIVE_KEY,
-                delivery_keys={DELIVERY.public_key: DELIVERY.private_key},
-                fetch_record=followed.record,
-                check=check_content,
-                business=business_keys_of,
-            ) as archive,
-        ):
-            told: dict[str, Any] = {
-                "org": "finance",
-                "network": network,
-                "signer": signer("finance/key"),
-                "source": FeedReader(self.node.folder / "feed"),
-                "box": self.box,
-                "submit": lambda data: self.node.submit(data).result(60),
-                "clock": lambda: self.now,
-            }
-            yield ArchiveOffice(archive, followed, **(told | changes))
-
-    def publish(self) -> None:
-        """Wait until the feed has every block."""
-        reader = FeedReader(self.node.folder / "feed")
-        for _ in range(1_000):
-            *_, last = [0, *(each.block for each in reader.blocks(0))]
-            if last == self.node.ledger.head.block:
-                return
-            time.sleep(0.01)
-        raise AssertionError("the feed does not keep up")
-
-    def round(self, office: ArchiveOffice) -> Round:
-        """One round of the archive over all that is committed."""
-        self.publish()
-        return office.run_once()
+    def archive(self, ledger: Path | None = None) -> Iterator[ArchiveOffice]:
+        """Finance's archive over the operator's ledger or another; acts go straight to the node."""
+        kept = KeptLedger(ledger or self.node.folder)
+        with Archive[RecordHalf].open(
+            self.folder / "archive",
+            ARCHIVE_KEY,
+            delivery_keys={DELIVERY.public_key: DELIVERY.private_key},
+            fetch_record=kept.record,
+            check=check_content,
+            business=business_keys_of,
+        ) as archive:
+            yield ArchiveOffice(
+                archive,
+                kept,
+                org="finance",
+                signer=signer("finance/key"),
+                box=self.box,
+                submit=lambda data: self.node.submit(data).result(60),
+                clock=lambda: self.now,
+            )
 
     def draft(self, seed: int, scene: Scene = "outpatient", **fields: Any) -> Body:
         return replace(make_draft(seed, scene, issued_at=self.now), **fields)

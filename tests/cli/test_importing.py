@@ -63,7 +63,7 @@ def test_bodies_are_delivered_and_archived_in_another_folder(counter: Counter) -
         "--json",
     )
     run = (
-        *("bills", "archive", "run", "--from", counter.ledger, "--mailbox", mail),
+        *("bills", "archive", "run", "--ledger", counter.ledger, "--mailbox", mail),
         *("--org", "finance", "--key", counter.key("finance"), "--patience", 0, "--once"),
         *("--delivery-key", counter.key("delivery"), *archive),
     )
@@ -79,6 +79,32 @@ def test_bodies_are_delivered_and_archived_in_another_folder(counter: Counter) -
     again = counter.act("hospital-01", *deliver).json
     assert again == {"delivered": 3, "owed_anew": 3}  # those that were issued before
     assert done(*run).json["archived"] == 3
+
+
+def test_an_archive_reads_its_keepers_ledger_and_hands_its_acts_to_the_node(
+    counter: Counter,
+) -> None:
+    for name, kind in (("archive", "vault"), ("delivery", "delivery")):
+        done("keygen", counter.key(name), "--name", name, "--kind", kind)
+    kept = counter.folder / "kept-by-finance"
+    run = (
+        *("bills", "archive", "run", "--ledger", kept, "--mailbox", counter.folder / "mail"),
+        *("--org", "finance", "--key", counter.key("finance"), "--patience", 0, "--once"),
+        *("--delivery-key", counter.key("delivery"), "--dir", counter.folder / "archive"),
+        *("--archive-key", counter.key("archive"), "--json"),
+    )
+    nothing = tally(*run, "--box", counter.ledger)
+    assert (nothing.code, nothing.error["code"]) == (2, "cli.no_ledger")
+    done(
+        *("keep", "--from", counter.ledger / "feed", "--dir", kept, "--once"),
+        *("--key", counter.key("keeper"), "--json"),
+    )
+    boxless = tally(*run)
+    assert (boxless.code, boxless.error["code"]) == (2, "cli.no_box")
+    found = done(*run, "--box", counter.ledger).json
+    assert (found["records"], found["archived"]) == (3, 0)
+    acts = list((counter.ledger / "box").glob("*.tx"))
+    assert len(acts) == found["proposed"] == 1, "the bodies that it lacks are named"
 
 
 def test_deliver_to_is_an_organisation_and_its_key(counter: Counter) -> None:

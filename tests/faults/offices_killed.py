@@ -44,7 +44,7 @@ class Reopened(City):
         self.box = folder / "mail"
         self.now = parse_instant(FOUNDED_AT) + 4 * 3600 + 60
         self._nonces = NUMBERS
-        self.node = Node.open(folder / "node", signer("log"), clock=self._clock())
+        self.node = Node.open(folder / "node", signer("log"), clock=self.clock())
 
 
 class KilledOffices:
@@ -90,9 +90,9 @@ class KilledOffices:
         with city.office() as office, city.archive() as archive:
             while office.vault.outbox.owed(limit=1):
                 office.deliver(city.box)
-                city.round(archive)
-            city.round(archive)
-            city.round(archive)
+                archive.run_once()
+            archive.run_once()
+            archive.run_once()
             with city.node.view() as view:
                 bills = list(view.scan_slots(Bill, CODE, 1, NUMBERS))
             for bill in bills:

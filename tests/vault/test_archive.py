@@ -87,15 +87,18 @@ def test_good_bodies_are_kept_and_counted(world: Archives) -> None:
 
 def test_the_watermark_before_anything_is_known(world: Archives) -> None:
     assert world.archive.watermark(ISSUER) == Watermark(0, ())
-    world.archive.expect([], size=5)
-    world.archive.expect([], size=3)
+    assert world.archive.told == (0, b"")
+    world.archive.expect([], size=5, root=b"five")
+    world.archive.expect([], size=3, root=b"three")
     assert world.archive.watermark(ISSUER) == Watermark(5, ())
+    assert world.archive.told == (5, b"five")
 
 
 def test_what_is_missing_is_excepted_and_by_issuer(world: Archives) -> None:
     bodies = {seed: prepare(seed) for seed in range(5)}
     theirs = {7: prepare(20, issuer="hospital-02")}
     world.follow(bodies | theirs, size=9)
+    assert world.archive.issuers() == [(ISSUER, 4), ("hospital-02", 7)]
     world.receive({entry: one for entry, one in bodies.items() if entry not in (1, 3)})
     assert world.archive.watermark(ISSUER) == Watermark(9, ((33060126, 2), (33060126, 4)))
     assert world.archive.watermark("hospital-02") == Watermark(9, ((33060126, 21),))
@@ -279,7 +282,7 @@ def test_the_next_ordinal_while_the_one_before_is_live(world: Archives) -> None:
     assert world.receive({1: one}) == ["archived"]
     (found,) = world.archive.find_unreversed()
     assert (found.kind, found.number, found.others) == ("unreversed", 3, [(33060126, 2)])
-    world.archive.mark_reversed([(one.code, one.number)])
+    world.archive.expect([], reversed=[(one.code, one.number)], size=10)
     assert world.archive.find_unreversed() == []
 
 

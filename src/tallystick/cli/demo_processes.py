@@ -23,6 +23,7 @@ from tallystick.cli.keeping import PARENT
 from tallystick.cli.reading import published, reading
 from tallystick.contracts.bills.records import Allotment
 from tallystick.contracts.bills.views import find_issuer
+from tallystick.ledger.sqlite import FILE
 
 STOP_SECONDS_MAX = 20
 WAIT_SECONDS_MAX = 300
@@ -47,10 +48,18 @@ class Processes:
         self._start(f"keeper-{org}", [*arguments, *(["--once"] if once else []), "--json"])
 
     def start_archive(self) -> None:
-        """Finance's archive, which reads the mail folder."""
+        """Finance's archive: reads the ledger of finance's keeper, once it is there, and mail."""
         world = self._world
+        kept = world.folder / "keepers" / "finance"
+        _wait(
+            self,
+            (kept / FILE).exists,
+            "财政的见证节点没有启动",
+            "finance's keeper did not begin",
+        )
         arguments = ["bills", "archive", "run", "--dir", str(world.folder / "archive")]
-        arguments += ["--from", str(world.ledger), "--mailbox", str(world.folder / "mail")]
+        arguments += ["--ledger", str(kept), "--box", str(world.ledger)]
+        arguments += ["--mailbox", str(world.folder / "mail")]
         arguments += ["--org", "finance", "--key", str(world.key("finance"))]
         arguments += ["--archive-key", str(world.key("archive"))]
         arguments += ["--delivery-key", str(world.key("delivery")), "--json"]

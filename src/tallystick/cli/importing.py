@@ -74,7 +74,12 @@ def synthea(
 @archive_app.command()
 def run(
     folder: Annotated[Path, typer.Option("--dir", "-d", help="The archive's own folder.")],
-    source: Annotated[Path, typer.Option("--from", help="The ledger's folder.")],
+    ledger: Annotated[
+        Path,
+        typer.Option(
+            "--ledger", help="Folder of a keeper of ours, or the operator's own: what is on record."
+        ),
+    ],
     mailbox: Annotated[Path, typer.Option("--mailbox", help="Folder that issuers deliver into.")],
     org: Annotated[str, typer.Option("--org", help="The organisation whose archive it is.")],
     key: Annotated[Path, typer.Option("--key", "-k", help="Its operating key file.")],
@@ -83,6 +88,7 @@ def run(
         list[Path],
         typer.Option("--delivery-key", help="Key that opens deliveries; may be repeated."),
     ],
+    box: options.Box = None,
     passphrase_file: options.Passphrase = None,
     patience: Annotated[
         int, typer.Option("--patience", help="Seconds before a missing body is named.", min=0)
@@ -90,17 +96,19 @@ def run(
     once: Annotated[bool, typer.Option("--once", help="One round, then end.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Follow the ledger, check and store what issuers deliver, and say how far all is archived.
+    """Check and store what issuers deliver.
 
-    What it says it signs and leaves in the running node's box. Stop it with Ctrl-C.
+    And say on the ledger how far all is archived: that it signs and leaves in the running node's
+    box, --box, or --ledger if that is the operator's. What is on record it reads out of --ledger,
+    which our keeper executed and verified. Stop it with Ctrl-C.
     """
     from tallystick.cli.keeping import orphaned, stop_event
 
-    sums = {"blocks": 0, "archived": 0, "wrong": 0, "turned_away": 0, "proposed": 0}
-    busy = 0.0
+    sums = {"records": 0, "archived": 0, "wrong": 0, "turned_away": 0, "proposed": 0}
+    busy, behind = 0.0, 0
     stopping = stop_event()
     opened = _archive_office(
-        folder, source, mailbox, org, key, archive_key, delivery_key, passphrase_file, patience
+        folder, ledger, box, mailbox, org, key, archive_key, delivery_key, passphrase_file, patience
     )
     with opened as office:
         while not stopping.is_set() and not orphaned():
@@ -111,9 +119,12 @@ def run(
                 sums[name] += getattr(done, name)
             for detail in done.details:
                 out.warn(f"not archived: {out.plain(detail)}")
+            if done.behind and not behind:
+                out.warn(f"waiting: the ledger lacks {done.behind:,} entries that it had before")
+            behind = done.behind
             if once:
                 break
-            if not done.blocks and not done.archived:
+            if not done.records and not done.archived:
                 stopping.wait(ROUND_SECONDS)
     if as_json:
         out.json(sums | {"busy_milliseconds": int(busy * 1000)})
@@ -183,7 +194,8 @@ def _import_ledger(folder: Path, passphrase_file: Path | None) -> Iterator[Impor
 @contextmanager
 def _archive_office(
     folder: Path,
-    source: Path,
+    ledger: Path,
+    box: Path | None,
     mailbox: Path,
     org: str,
     key: Path,
@@ -192,45 +204,59 @@ def _archive_office(
     passphrase_file: Path | None,
     patience: int,
 ) -> Iterator[ArchiveOffice]:
+    from tallystick.apps.bills.accepted import KeptLedger
     from tallystick.apps.bills.archive_office import ArchiveOffice
     from tallystick.apps.bills.checks import business_keys_of, check_content
-    from tallystick.apps.bills.followed import Followed
     from tallystick.apps.bills.sending import drop
     from tallystick.cli.inputs import load_delivery, load_signer, load_vault
     from tallystick.engines.clock import Clock
-    from tallystick.ledger.feed import FeedReader
-    from tallystick.node import BOX, FEED
-    from tallystick.protocol.genesis import read_genesis
     from tallystick.vault import Archive
 
-    feed, box = FeedReader(source / FEED), source / BOX
-    if not box.is_dir():
-        fail("cli.no_ledger", "该目录中没有账本", "no ledger here", detail=str(source))
-    _, network = read_genesis(feed.genesis())
+    acts = _box_of(ledger, box)
+    kept = KeptLedger(ledger)
     opened = [load_delivery(each, passphrase_file) for each in delivery_keys]
-    with (
-        Followed(folder / "records", network) as followed,
-        Archive.open(
-            folder / "bodies",
-            load_vault(archive_key, passphrase_file).secret,
-            delivery_keys={each.public_key: each.private_key for each in opened},
-            fetch_record=followed.record,
-            check=check_content,
-            business=business_keys_of,
-        ) as archive,
-    ):
+    with Archive.open(
+        folder / "bodies",
+        load_vault(archive_key, passphrase_file).secret,
+        delivery_keys={each.public_key: each.private_key for each in opened},
+        fetch_record=kept.record,
+        check=check_content,
+        business=business_keys_of,
+    ) as archive:
         yield ArchiveOffice(
             archive,
-            followed,
+            kept,
             org=org,
-            network=network,
             signer=load_signer(key, passphrase_file),
-            source=feed,
             box=mailbox,
-            submit=lambda data: drop(box, data),
+            submit=lambda data: drop(acts, data),
             clock=Clock().now,
             patience_seconds=patience,
         )
+
+
+def _box_of(ledger: Path, operator: Path | None) -> Path:
+    """Where acts go, once there is a ledger to read: a keeper's folder has no box of its own."""
+    from tallystick.ledger.sqlite import FILE
+    from tallystick.node import BOX
+
+    if not (ledger / FILE).exists():
+        fail(
+            *("cli.no_ledger", "该目录中没有账本", "there is no ledger in this folder"),
+            todo=("先运行 tally keep", "name a keeper's folder, once tally keep has begun it"),
+            detail=str(ledger),
+        )
+    box = (operator or ledger) / BOX
+    if not box.is_dir():
+        fail(
+            *("cli.no_box", "该目录中没有节点的投递箱", "no node takes acts in this folder"),
+            todo=(
+                "用 --box 指定节点的账本目录",
+                "name the folder of the node's ledger: --box LEDGER",
+            ),
+            detail=str(box),
+        )
+    return box
 
 
 def _print_report(report: ImportReport) -> None:

@@ -48,7 +48,12 @@ _SCHEMA = f"""
         key BLOB NOT NULL, bill INTEGER NOT NULL, before BLOB, PRIMARY KEY (key, bill)
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS findings (id INTEGER PRIMARY KEY, finding BLOB NOT NULL);
-    CREATE TABLE IF NOT EXISTS told (one INTEGER PRIMARY KEY, size INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS issuers (
+        issuer TEXT PRIMARY KEY, newest INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS told (
+        one INTEGER PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL
+    );
     {post.SCHEMA}
 """
 _FINDING_CONTEXT = b"tallystick/finding/v1\n"
@@ -162,10 +167,19 @@ class Archive(Generic[R]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def expect(self, entries: Sequence[Expected], *, size: int) -> None:
+    def expect(
+        self,
+        entries: Sequence[Expected],
+        *,
+        size: int,
+        root: bytes = b"",
+        reversed: Sequence[tuple[int, int]] = (),
+    ) -> None:
         """These are all the records that owe a body up to log size `size`, since the last call.
 
-        Saying it again changes nothing. Deliveries that came too early wait for `retry`.
+        `root` is the log's at that size; `reversed` names by (code, number) the bills of which the
+        ledger says that they were fully reversed. Saying it again changes nothing. Deliveries that
+        came too early wait for `retry`.
         """
         with self._files.transaction() as db:
             db.executemany(
@@ -179,16 +193,31 @@ class Archive(Generic[R]):
                     for one in entries
                 ],
             )
+            db.executemany(
+                "UPDATE entries SET reversed = 1 WHERE code = ? AND number = ?", reversed
+            )
+            db.executemany(
+                "INSERT INTO issuers VALUES (?, ?) ON CONFLICT (issuer) "
+                "DO UPDATE SET newest = max(newest, excluded.newest)",
+                {one.issuer: one.entry for one in entries}.items(),
+            )
             db.execute(
-                "INSERT INTO told VALUES (1, ?) "
-                "ON CONFLICT (one) DO UPDATE SET size = max(size, excluded.size)",
-                (size,),
+                "INSERT INTO told VALUES (1, ?, ?) ON CONFLICT (one) "
+                "DO UPDATE SET size = excluded.size, root = excluded.root "
+                "WHERE excluded.size > size",
+                (size, root),
             )
 
-    def mark_reversed(self, bills: Sequence[tuple[int, int]]) -> None:
-        """(code, number): the ledger says that these were fully reversed."""
-        with self._files.transaction() as db:
-            db.executemany("UPDATE entries SET reversed = 1 WHERE code = ? AND number = ?", bills)
+    @property
+    def told(self) -> tuple[int, bytes]:
+        """Up to which log size the records are known, and the log's root there."""
+        rows = self._files.query("SELECT size, root FROM told")
+        return next(((size, root) for size, root in rows), (0, b""))
+
+    def issuers(self) -> list[tuple[str, int]]:
+        """Every issuer of a record that owes a body, and the entry of its newest one."""
+        rows = self._files.query("SELECT issuer, newest FROM issuers ORDER BY issuer")
+        return [(issuer, newest) for issuer, newest in rows]
 
     def receive(self, deliveries: Sequence[bytes], *, at: int) -> list[Outcome]:
         """Judge each delivery and keep what is good; the answer is given once that is durable."""
@@ -227,7 +256,7 @@ class Archive(Generic[R]):
 
         It never goes back: what is missing below it can only become less.
         """
-        size = next(iter(self._files.query("SELECT size FROM told")), (0,))[0]
+        size, _ = self.told
         exceptions: list[tuple[tuple[int, int], int]] = []
         codes: set[int] = set()
         for entry, code, number in self._files.query(

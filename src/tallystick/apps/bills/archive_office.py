@@ -1,10 +1,12 @@
 """Finance's archive at work: follows the ledger, judges what is delivered, says what is archived.
 
-A process of its own with two folders: its archive, and the letter box that issuers post into. A
-round is: read new blocks, take the letters, judge those again that came before their record, and
-say for each issuer how far its bodies are checked.
+A process of its own with two folders: its archive, and the letter box that issuers post into. What
+is on the ledger it reads out of the ledger of finance's keeper. A round is: read what is new there,
+take the letters, judge those again that came before their record, and say for each issuer how far
+its bodies are checked.
 
-Invariant: `archived` is proposed only for what is durably checked and stored.
+Invariant: `archived` is proposed only for what is durably checked and stored, and no record is
+taken that our own keeper has not executed.
 See docs/spec/archive.md.
 """
 
@@ -13,22 +15,19 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 from tallystick.apps.bills import mail
+from tallystick.apps.bills.accepted import KeptLedger, Moment
 from tallystick.apps.bills.checks import RecordHalf
-from tallystick.apps.bills.followed import Followed, IssuerKnown
 from tallystick.contracts.bills.items import Archived
 from tallystick.contracts.bills.records import EXCEPTION_CODES_MAX, EXCEPTIONS_MAX, Exceptions
-from tallystick.ledger.feed import FeedBlock
+from tallystick.contracts.bills.views import find_issuer
 from tallystick.protocol.keys import Signer
 from tallystick.protocol.transaction import sign_transaction
 from tallystick.protocol.values import format_instant
 from tallystick.vault import Archive, Outcome
 
-BLOCKS_AT_ONCE = 50
 MESSAGES_AT_ONCE = 500
 """Of one durable step; a file is taken whole."""
 ISSUERS_AT_ONCE = 50
@@ -38,18 +37,24 @@ PATIENCE_SECONDS = 600
 VALID_SECONDS = 600
 
 
-class Source(Protocol):
-    """Where blocks come from: `ledger.feed.FeedReader`."""
+@dataclass(frozen=True, slots=True)
+class IssuerKnown:
+    """What the ledger says of an issuer's bodies, and whether there are newer ones."""
 
-    def blocks(self, after: int) -> Iterator[FeedBlock]:
-        """The blocks after block `after` that are there now."""
+    org: str
+    newest: int
+    """Log index of its newest bill."""
+    below: int
+    exceptions: list[Exceptions]
 
 
 @dataclass(slots=True)
 class Round:
     """What one round did."""
 
-    blocks: int = 0
+    behind: int = 0
+    """Entries that the ledger lacks of what was read before; then nothing else was done."""
+    records: int = 0
     archived: int = 0
     wrong: int = 0
     waiting: int = 0
@@ -65,27 +70,23 @@ class ArchiveOffice:
     def __init__(
         self,
         archive: Archive[RecordHalf],
-        followed: Followed,
+        ledger: KeptLedger,
         *,
         org: str,
-        network: bytes,
         signer: Signer,
-        source: Source,
         box: Path,
         submit: Callable[[bytes], object],
         clock: Callable[[], int],
         patience_seconds: int = PATIENCE_SECONDS,
     ) -> None:
-        """`archive` is opened with `followed.record`, `check_content` and `business_keys_of`.
+        """`archive` is opened with `ledger.record`, `check_content` and `business_keys_of`.
 
-        `submit` takes a signed transaction; nobody waits for its answer, the blocks bring it.
+        `submit` takes a signed transaction; nobody waits for its answer, the ledger will show it.
         """
         self.archive = archive
-        self._followed = followed
+        self._ledger = ledger
         self._org = org
-        self._network = network
         self._signer = signer
-        self._source = source
         self._box = box
         self._submit = submit
         self._clock = clock
@@ -95,23 +96,34 @@ class ArchiveOffice:
         box.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def run_once(self) -> Round:
-        """One round; everything that it says is durable."""
+        """One round; everything that it says is durable.
+
+        `VerificationFailed`: the ledger is of another history than what was read before.
+        """
         done = Round()
-        self._follow(done)
-        self._take_letters(done)
-        for outcome in self.archive.retry():
-            _count(done, outcome)
-        self._propose(done)
+        with self._ledger.moment() as moment:
+            self._follow(moment, done)
+            if not done.behind:
+                self._take_letters(done)
+                for outcome in self.archive.retry():
+                    _count(done, outcome)
+                self._propose(moment, done)
         return done
 
-    def _follow(self, done: Round) -> None:
-        blocks = self._source.blocks(self._followed.block)
-        while some := list(islice(blocks, BLOCKS_AT_ONCE)):
-            news = self._followed.take(some)
-            self.archive.expect(news.expected, size=news.size)
-            self.archive.mark_reversed(news.reversed)
-            self._followed.done(news)
-            done.blocks += len(some)
+    def _follow(self, moment: Moment, done: Round) -> None:
+        size, root = self.archive.told
+        head = moment.view.head
+        if head.size < size:  # the keeper came out of a backup: it will catch up
+            done.behind = size - head.size
+            return
+        moment.check_history(size, root)
+        if head.size == size:
+            return
+        for news in moment.news(size):
+            self.archive.expect(
+                news.expected, reversed=news.reversed, size=news.size, root=news.root
+            )
+            done.records += len(news.expected)
 
     def _take_letters(self, done: Round) -> None:
         letters: list[mail.Letter] = []
@@ -129,12 +141,17 @@ class ArchiveOffice:
             _count(done, outcome)
         mail.remove(self._box, letters)
 
-    def _propose(self, done: Round) -> None:
+    def _propose(self, moment: Moment, done: Round) -> None:
         now = self._clock()
-        items = [item for known in self._followed.issuers() if (item := self._next(known, now))]
+        items = [item for known in self._issuers(moment) if (item := self._next(known, now))]
         for start in range(0, len(items), ISSUERS_AT_ONCE):
             self._submit(self._sign(items[start : start + ISSUERS_AT_ONCE], now))
         done.proposed = len(items)
+
+    def _issuers(self, moment: Moment) -> Iterator[IssuerKnown]:
+        for org, newest in self.archive.issuers():
+            row = find_issuer(moment.view, org)
+            yield IssuerKnown(org, newest, row.below if row else 0, row.exceptions if row else [])
 
     def _next(self, known: IssuerKnown, now: int) -> Archived | None:
         """What is to be said of an issuer, or None: nothing new."""
@@ -169,7 +186,7 @@ class ArchiveOffice:
     def _sign(self, items: Sequence[Archived], now: int) -> bytes:
         return sign_transaction(
             self._signer,
-            network=self._network,
+            network=self._ledger.network,
             sender=self._org,
             action="bills.archived/1",
             items=items,
