@@ -43,10 +43,11 @@ def synthea(
     dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Bills out of a Synthea export, reconciled for each organisation and insurer, to the cent.
+    """Bills out of a Synthea export, reconciled to the cent.
 
-    Founds a ledger in --dir if there is none. Exit code 0 only when everything reconciles. Run it
-    with --dry-run first: it reads and checks all and changes nothing.
+    For each organisation and insurer. Founds a ledger in --dir if there is none. Exit code 0 only
+    when everything reconciles. Run it with --dry-run first: it reads and checks all and changes
+    nothing.
     """
     from tallystick.apps.bills.synthea import import_synthea, preview_synthea
 
@@ -139,7 +140,7 @@ def findings(
     passphrase_file: options.Passphrase = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """What the archive found: broken rules, repeated settlements, next bills of live ones."""
+    """What the archive found. Broken rules, repeated settlements, next bills of live ones."""
     from tallystick.apps.bills.checks import business_keys_of, check_content
     from tallystick.cli.inputs import load_vault
     from tallystick.vault import Archive, Expected
