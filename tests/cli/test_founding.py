@@ -107,3 +107,25 @@ def test_a_ledger_is_founded_once_and_by_its_log_key(standing: Counter, tmp_path
     assert (none.code, none.error["code"]) == (2, "cli.isadirectory")
     odd = tally("found", tmp_path / "new", "--genesis", standing.key("log"), *key)
     assert (odd.code, odd.error["code"]) == (2, "cli.malformed")
+
+
+def test_a_ledger_is_founded_in_a_folder_of_its_own(standing: Counter, tmp_path: Path) -> None:
+    file = standing.folder / "genesis" / "genesis.json"
+    found = ("--genesis", file, "--key", standing.key("log"), "--json")
+    folder = tmp_path / "home"
+    (folder / "keys").mkdir(parents=True)
+    for stranger in ("letters.txt", "keys.txt", ".profile"):
+        (folder / stranger).write_text("mine")
+        refused = tally("found", folder, *found)
+        assert (refused.code, refused.error["code"]) == (2, "cli.not_empty")
+        assert stranger in refused.error["detail"]
+        export = tmp_path / "export"
+        export.mkdir(exist_ok=True)
+        for dry in ((), ("--dry-run",)):
+            imported = tally("bills", "import", "synthea", export, "--dir", folder, "--json", *dry)
+            assert (imported.code, imported.error["code"]) == (2, "cli.not_empty")
+        (folder / stranger).unlink()
+    for left in ("lock", "genesis.json", "ledger.db.new", "ledger.db.new-wal"):
+        (folder / left).write_text("of a founding that was cut off")
+    done("found", folder, *found)
+    assert done("status", folder, "--json").json["size"] == 0

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from counter import Counter, done, tally
 
+from tallystick.cli.verdicts import STEPS_ZH, VERDICTS_ZH
 from tallystick.protocol.canonical import decode, encode
+from tallystick.verify import Verdict
 
 
 @pytest.fixture
@@ -44,6 +46,38 @@ def test_the_verdict_is_told_in_chinese(standing: Counter, receipt: Path) -> Non
     answer = tally("verify", receipt, *asked)
     assert answer.out.splitlines()[0] == "GOOD: 真实，已入账，现行有效"
     assert "未证明" in answer.out
+    names = [line.split()[1] for line in answer.out.splitlines() if line.split()[0].isdigit()]
+    assert names == list(STEPS_ZH.values())
+    labels = [line.split()[0] for line in answer.out.splitlines() if line[:1] > "\u4e00"]
+    assert {"办理单位", "操作", "时间", "对象", "状态", "见证单位", "截至"} <= set(labels)
+
+
+def test_every_verdict_and_every_step_has_its_chinese_name(
+    standing: Counter, receipt: Path
+) -> None:
+    asked = ("--status", "--trust", standing.trust, "--json")
+    (document,) = tally("verify", receipt, *asked).json["documents"]
+    assert [step["what"] for step in document["steps"]] == list(STEPS_ZH)
+    assert set(VERDICTS_ZH) == {each.name for each in Verdict}
+
+
+def test_the_step_that_failed_is_named_in_chinese(standing: Counter, receipt: Path) -> None:
+    receipt.write_bytes(receipt.read_bytes().replace(b'"n":0', b'"n":1', 1))
+    asked = ("--trust", standing.trust, "--lang")
+    assert "step 2, items root: " in tally("verify", receipt, *asked, "en").out
+    assert "第 2 步，条目根：" in tally("verify", receipt, *asked, "zh").out
+
+
+def test_hidden_folders_and_files_are_not_searched(standing: Counter, receipt: Path) -> None:
+    for hidden in (".cache/receipt.json", "deeper/.trash/a/receipt.json", ".receipt.json"):
+        path = receipt.parent / hidden
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    asked = ("--trust", standing.trust, "--json")
+    (document,) = tally("verify", receipt.parent, *asked).json["documents"]
+    assert document["file"] == str(receipt)
+    (named,) = tally("verify", receipt.parent / ".cache", *asked).json["documents"]
+    assert named["verdict"] == "unreadable"
 
 
 def test_whoever_pays_names_the_bill(standing: Counter, receipt: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import NamedTuple
 
-from tallystick.cli.proving import LIMITS, VERDICTS_ZH
+from tallystick.cli.verdicts import LIMITS, VERDICTS_ZH
 from tallystick.verify import Step, Verdict
 
 
@@ -59,7 +59,8 @@ th, td { text-align: left; vertical-align: top; padding: .45rem .8rem .45rem 0;
 td.n, th.n { text-align: right; }
 td.n { white-space: nowrap; }
 code { font: .86rem/1.5 ui-monospace, "SF Mono", Menlo, monospace; overflow-wrap: anywhere; }
-pre { white-space: pre-wrap; padding: .9rem 1rem; border: 1px solid var(--line); border-radius: 6px; }
+pre { white-space: pre-wrap; padding: .9rem 1rem; border: 1px solid var(--line);
+  border-radius: 6px; }
 .verdict { font-weight: 650; font-size: 1.1rem; color: var(--good); }
 .bad { color: var(--bad); font-weight: 600; }
 """

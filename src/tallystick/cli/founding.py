@@ -168,6 +168,7 @@ def found(
             detail=str(key),
             path="log_keys",
         )
+    check_may_found(folder)
     with Node.found(folder, data, signer) as node:
         origin, network = node.ledger.origin, node.network
     if as_json:
@@ -177,6 +178,34 @@ def found(
     unlock = f" --passphrase-file {quote(str(passphrase_file))}" if passphrase_file else ""
     named = f"{quote(str(folder))} --log-key {quote(str(key))}"
     out.line(f"Next: {out.program()} node {named}{unlock}")
+
+
+def check_may_found(folder: Path) -> None:
+    """Fail unless a new ledger may lie here: with keys, and what a founding left that was cut off.
+
+    Of a ledger that is there whoever founds says so.
+    """
+    from tallystick.cli.desk import LOG_KEY
+    from tallystick.durable import LOCK
+    from tallystick.ledger.ledger import GENESIS_FILE
+    from tallystick.ledger.sqlite import BESIDE, FILE, NEW
+
+    if not folder.is_dir() or (folder / FILE).exists():
+        return
+    ours = {LOCK, GENESIS_FILE, f".{GENESIS_FILE}.new", *(NEW + ending for ending in BESIDE)}
+    keys = str(LOG_KEY.parent)
+    others = sorted(
+        each.name
+        for each in folder.iterdir()
+        if each.name not in ours and not (each.name == keys and each.is_dir())
+    )
+    if others:
+        fail(
+            *("cli.not_empty", "该目录中已有其他文件，不能在此创建账本"),
+            "this folder holds other files: a ledger is founded in a folder of its own",
+            todo=("指定新目录或空目录", "name a new folder or an empty one; keys/ may lie in it"),
+            detail=f"{folder}: {', '.join(others[:5])}{' …' if len(others) > 5 else ''}",
+        )
 
 
 def status(

@@ -17,6 +17,7 @@ import typer
 
 from tallystick.cli import options, out
 from tallystick.cli.failures import FALSE, UNREADABLE, fail
+from tallystick.cli.verdicts import LIMITS, VERDICTS_ZH, failed, label, step
 
 if TYPE_CHECKING:
     from tallystick.contracts.kit.context import Key
@@ -29,31 +30,6 @@ LINES_MAX = 50
 SHOWN_OTHERWISE = ("kind", "id", "state", "good", "entry", "version", "salt")
 STATE_PROOF = b'"format":"tallystick/state-proof/v1"'
 """A string cannot hold these quotes unescaped; it stands behind a checkpoint of any length."""
-
-VERDICTS_ZH = {
-    "GOOD": "真实，已入账，现行有效",
-    "ACCEPTED": "真实，已入账",
-    "REFUSED": "真实，但账本已拒绝",
-    "NOT_GOOD": "真实，但现已失效（冲红、作废、冻结等，见状态）",
-    "EXPIRED": "真实，但已到期",
-    "ABSENT": "真实：账本上没有此项",
-    "STALE": "真实，但状态已过时",
-    "NO_STATUS": "真实，已入账，但未附状态证明",
-    "OTHER": "真实，但不是所查的票据",
-    "FALSE": "不真实，请勿采信",
-    "UNREADABLE": "无法读取",
-}
-LIMITS = {
-    "GOOD": (
-        "Not proven: that the bill's private body is true, who shows this, what came after as-of.",
-        "未证明：票据明细内容属实、出示者身份，以及 as-of 之后的变化。",
-    ),
-    "ACCEPTED": (
-        "Not proven: whether it was reversed or frozen since (ask with --status), its private "
-        "body, or who shows this.",
-        "未证明：此后是否冲红或冻结（加 --status 查询）、票据明细内容、出示者身份。",
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,12 +209,20 @@ def _entry_of(folder: Path, what: str, status: bool) -> tuple[int, Key | None]:
 
 
 def _expand(files: Sequence[Path]) -> Iterator[Path]:
-    """The files that are named, and all JSON files below folders that are."""
+    """The files that are named, and all JSON files below folders that are, but no hidden ones."""
     for path in files:
         if path.is_dir():
-            yield from sorted(each for each in path.rglob("*.json") if each.is_file())
+            yield from sorted(
+                each
+                for each in path.rglob("*.json")
+                if each.is_file() and not _hidden(each.relative_to(path))
+            )
         else:
             yield path
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _check_all(
@@ -282,7 +266,7 @@ def _print_one(one: Checked, policy: TrustPolicy) -> None:
     """The verdict, what it is about, the steps, what is not proven."""
     _print_verdict(one.verdict)
     if one.verified is None:
-        out.say(f"  {out.plain(one.error)}")
+        out.say(f"  {out.plain(failed(one.error))}")
         return
     _print_about(one.verified, policy)
     print_steps(one.verified)
@@ -293,7 +277,7 @@ def _print_one(one: Checked, policy: TrustPolicy) -> None:
 
 def print_steps(verified: Verified) -> None:
     """The numbered steps with their findings."""
-    out.listed((str(step.number), step.what, step.finding) for step in verified.steps)
+    out.listed((str(one.number), step(one.what), one.finding) for one in verified.steps)
 
 
 def verdict_text(verdict: Verdict) -> str:
@@ -328,11 +312,13 @@ def _print_about(verified: Verified, policy: TrustPolicy) -> None:
             # As it is: what a domain adds may speak against acting on it, as a bill's `circulable`.
             shown |= {f"  {name}": _written(value) for name, value in _more_of(state.row)}
         else:
-            shown["state"] = "there is no such row"
-    shown["vouched by"] = ", ".join(name(org) for org in verified.orgs) or "the operator alone"
+            shown["state"] = label("there is no such row")
+    shown["vouched by"] = ", ".join(name(org) for org in verified.orgs) or label(
+        "the operator alone"
+    )
     if verified.as_of is not None:
         shown["as-of"] = format_instant(verified.as_of)
-    out.listed(("", label, str(value)) for label, value in shown.items())
+    out.listed(("", label(name), str(value)) for name, value in shown.items())
 
 
 def _more_of(row: dict[str, Any] | None) -> list[tuple[str, Any]]:
@@ -355,8 +341,8 @@ def _print_many(checked: Sequence[Checked], policy: TrustPolicy) -> None:
     ordered.reverse()
     _print_verdict(ordered[0])
     out.table(
-        f"{len(checked):,} documents",
-        ("verdict", "documents#", "means"),
+        f"{len(checked):,} {label('documents')}",
+        (label("verdict"), f"{label('documents')}#", label("means")),
         [(each.name, counts[each], verdict_text(each)) for each in ordered],
     )
     bad = [one for one in checked if one.verdict.exit_code]
@@ -369,7 +355,7 @@ def _print_many(checked: Sequence[Checked], policy: TrustPolicy) -> None:
         why = one.error
         if one.verified is not None and one.verified.entry is not None:
             why = one.verified.entry.outcome
-        out.line(f"{one.verdict.name:<10} {one.file}: {why}")
+        out.line(f"{one.verdict.name:<10} {one.file}: {failed(why)}")
     if len(bad) > LINES_MAX:
         out.say(f"… and {len(bad) - LINES_MAX:,} more; --json has all")
 
@@ -393,7 +379,7 @@ def _document(checked: Sequence[Checked]) -> dict[str, Any]:
         else:
             as_of = found.as_of
             row |= {
-                "steps": [step._asdict() for step in found.steps],
+                "steps": [one._asdict() for one in found.steps],
                 "keepers": list(found.keepers),
                 "orgs": list(found.orgs),
                 "as_of": None if as_of is None else format_instant(as_of),
