@@ -17,9 +17,9 @@ from tallystick import node as module
 from tallystick.contracts.bills.records import Bill
 from tallystick.contracts.kit.context import slot_key
 from tallystick.contracts.members.actions.keepers import AddKeeper
+from tallystick.durable import Locked
 from tallystick.engines.clock import Clock, ClockDoubt, confirm
 from tallystick.ledger.engine import Stopped
-from tallystick.ledger.sqlite import Locked
 from tallystick.node import BOX, Node, open_keeper
 from tallystick.protocol.errors import Damaged, Malformed, Rejected
 from tallystick.verify import Verdict, verify_receipt, verify_state

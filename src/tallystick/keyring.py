@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 
+from tallystick.durable import without_waiting, write_new
 from tallystick.protocol.canonical import Meta, Record, decode, encode
 from tallystick.protocol.errors import Damaged, Malformed, VerificationFailed
 
@@ -189,11 +190,6 @@ def read_public(path: Path) -> PublicPart:
     return PublicPart(file.format, file.name, file.public)
 
 
-def without_waiting(path: str, flags: int) -> int:
-    """Opens a file for `open`; a pipe that nobody writes to would else keep us for ever."""
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
 def _generate(
     path: Path, kind: str, make: Callable[..., Made], name: str, passphrase: str | None
 ) -> Made:
@@ -207,7 +203,7 @@ def _generate(
     file = KeyFile(**content)
     data = encode(file)
     decode(data, KeyFile)  # refuses a name that could not be loaded again
-    _write_new(path, data)
+    write_new(path, data + b"\n")
     return key
 
 
@@ -292,22 +288,3 @@ def _read(path: Path, *, owner_only: bool) -> KeyFile:
     except Malformed as error:
         # What the reader says of a damaged file might quote the secret: name the field only.
         raise Malformed(f"{path} is no key file of Tallystick", path=error.path) from None
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    """Put a whole file at `path`, for its owner alone, or none; never over another."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(beside, path)  # unlike a rename it fails when there is a file already
-    finally:
-        beside.unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -21,13 +21,13 @@ from typing import Self
 from tallystick.contracts import bills, members
 from tallystick.contracts.kit.context import Domain, Key
 from tallystick.contracts.members import views as member_views
+from tallystick.durable import read_file
 from tallystick.engines.clock import Clock
 from tallystick.engines.embedded import EmbeddedEngine, EngineFigures
 from tallystick.engines.keeper import Keeper
 from tallystick.engines.publisher import KeeperKey, Publisher
 from tallystick.ledger.engine import Committed, Stopped
 from tallystick.ledger.execute import Why
-from tallystick.ledger.feed import read_file
 from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.receipts import state_document
 from tallystick.ledger.rules import Rules, make_rules

@@ -17,9 +17,9 @@ from tallystick.cli.desk import BoxDesk, open_node
 from tallystick.cli.offices import office_over
 from tallystick.contracts.bills.items import Withhold
 from tallystick.contracts.kit.reasons import LedgerReason
+from tallystick.durable import Locked
 from tallystick.keyring import load, load_vault_key
 from tallystick.ledger.engine import Committed, Stopped
-from tallystick.ledger.sqlite import Locked
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.transaction import sign_transaction
 

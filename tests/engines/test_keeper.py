@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 from world import KEEPER, World, signer
 
+from tallystick.durable import write_file
 from tallystick.engines.keeper import Contradiction, Keeper
 from tallystick.engines.publisher import COSIGNED, KeeperKey
-from tallystick.ledger.feed import FeedBlock, FeedReader, FeedWriter, pack_frame, write_file
+from tallystick.ledger.feed import FeedBlock, FeedReader, FeedWriter, pack_frame
 from tallystick.ledger.ledger import Ledger
 from tallystick.protocol.canonical import decode
 from tallystick.protocol.checkpoint import (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,7 @@ from tallystick.ledger.feed import (
     Frame,
     pack_frame,
     read_blocks,
-    read_file,
     read_frame,
-    write_file,
     write_tiles,
 )
 from tallystick.protocol.canonical import encode
@@ -219,27 +216,7 @@ def test_tiles_give_the_root_and_a_torn_one_is_written_anew(world: World, tmp_pa
     assert root_at(Folder(), world.ledger.head.size) == world.ledger.head.root
 
 
-def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    write_file(tmp_path / "checkpoint", b"one")
-    write_file(tmp_path / "checkpoint", b"two")
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
-    assert (tmp_path / "checkpoint").read_bytes() == b"two"
-
-
-def test_what_others_put_into_a_folder_misleads_no_writer_and_stops_no_reader(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "precious").write_bytes(b"precious")
-    (tmp_path / ".note.new").symlink_to(tmp_path / "precious")
-    write_file(tmp_path / "note", b"the note")
-    assert (tmp_path / "precious").read_bytes() == b"precious"
-    assert read_file(tmp_path / "note", 8) == b"the note"
-    assert read_file(tmp_path / "note", 4) == b"the n"
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "link").symlink_to(tmp_path / "note")
+def test_what_others_put_into_the_folder_stops_no_reader(tmp_path: Path) -> None:
     (tmp_path / "checkpoint").symlink_to("/dev/zero")
     with pytest.raises(OSError):
         FeedReader(tmp_path).checkpoint()
-    for name in ("pipe", "link", "absent", "."):
-        with pytest.raises(OSError):
-            read_file(tmp_path / name, 8)

@@ -15,9 +15,9 @@ from world import World, genesis_file, signer
 
 from tallystick.contracts.members.actions.keys import AddKey, RevokeKey
 from tallystick.contracts.members.records import NewKey
+from tallystick.durable import Locked
 from tallystick.ledger.ledger import Ledger, Seen
 from tallystick.ledger.portable import export_ledger
-from tallystick.ledger.sqlite import Locked
 from tallystick.protocol.errors import Damaged, Malformed, Rejected, VerificationFailed
 from tallystick.protocol.values import format_instant
 

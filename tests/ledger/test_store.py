@@ -9,8 +9,9 @@ import apsw
 import pytest
 from world import World
 
+from tallystick.durable import Locked
 from tallystick.ledger.records import Segment
-from tallystick.ledger.sqlite import FILE, Locked
+from tallystick.ledger.sqlite import FILE
 from tallystick.ledger.staged import Writes
 from tallystick.ledger.store import Store, read_beside, tile_key
 from tallystick.protocol.errors import Damaged

@@ -29,10 +29,11 @@ from vaults import (
 )
 
 from tallystick.contracts.bills.body import Body
+from tallystick.durable import DiskFull, Locked
 from tallystick.keyring import delivery_key_from_seed
 from tallystick.protocol.body import parse_disclosure, seal_body
 from tallystick.protocol.canonical import decode
-from tallystick.protocol.errors import Busy, Damaged, Malformed, VerificationFailed
+from tallystick.protocol.errors import Damaged, Malformed, VerificationFailed
 from tallystick.vault import Archive, Message, Recorded, Vault
 from tallystick.vault.ciphers import Ciphers
 
@@ -192,7 +193,7 @@ def test_a_full_disk_is_said_to_be_one_and_loses_nothing(tmp_path: Path, which: 
         connection = getattr(vault._files, which)
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(DiskFull, match="no room to write"):
             vault.put_many([prepare(n) for n in range(2, 100)])
         connection.execute("PRAGMA max_page_count = 1000000").fetchall()
         assert len(vault.prepared()) == 1
@@ -200,10 +201,10 @@ def test_a_full_disk_is_said_to_be_one_and_loses_nothing(tmp_path: Path, which: 
         assert len(vault.prepared()) == 2
 
 
-def test_a_vault_that_another_process_writes_is_busy_and_no_bug(tmp_path: Path) -> None:
+def test_a_vault_that_another_process_writes_is_locked_and_no_bug(tmp_path: Path) -> None:
     with Vault.open(tmp_path / "v", VAULT_KEY) as vault, Vault.open(tmp_path / "v", VAULT_KEY) as b:
         b._files.db.set_busy_timeout(1)
-        with vault._files.transaction(), pytest.raises(Busy):
+        with vault._files.transaction(), pytest.raises(Locked):
             b.put_many([prepare(1)])
         b.put_many([prepare(1)])
 

@@ -18,6 +18,7 @@ import typer
 
 from tallystick.cli import out
 from tallystick.cli.failures import FALSE, fail
+from tallystick.durable import without_waiting
 from tallystick.keyring import (
     DeliveryKey,
     KeySigner,
@@ -25,7 +26,6 @@ from tallystick.keyring import (
     load,
     load_delivery_key,
     load_vault_key,
-    without_waiting,
 )
 from tallystick.protocol.errors import Malformed, VerificationFailed
 from tallystick.protocol.trust import TRUST_BYTES_MAX, TrustPolicy, read_trust

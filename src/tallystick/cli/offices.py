@@ -19,8 +19,8 @@ from tallystick.cli.acting import How, desk_of, owner_of
 from tallystick.cli.desk import Desk
 from tallystick.cli.failures import fail
 from tallystick.cli.inputs import load_signer, load_vault, parse_key
+from tallystick.durable import take_lock
 from tallystick.keyring import KeySigner, VaultKey
-from tallystick.ledger.sqlite import take_lock
 from tallystick.vault import Vault
 
 

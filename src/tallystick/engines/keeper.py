@@ -15,9 +15,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
+from tallystick.durable import read_file, write_file
 from tallystick.engines.clock import Clock
 from tallystick.engines.publisher import COSIGNED, KeeperKey
-from tallystick.ledger.feed import FeedBlock, FeedReader, read_file, write_file
+from tallystick.ledger.feed import FeedBlock, FeedReader
 from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.replay import Difference, execute_again
 from tallystick.ledger.rules import Rules

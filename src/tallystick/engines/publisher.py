@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tallystick.durable import read_file, write_file
 from tallystick.engines.clock import Clock
-from tallystick.ledger.feed import FeedReader, FeedWriter, read_file, write_file
+from tallystick.ledger.feed import FeedReader, FeedWriter
 from tallystick.ledger.ledger import Ledger
 from tallystick.protocol import tiles
 from tallystick.protocol.checkpoint import (

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import apsw
 
-from tallystick.ledger.feed import write_file
+from tallystick.durable import write_file
 from tallystick.ledger.ledger import GENESIS_FILE
 from tallystick.ledger.portable import built_beside
 from tallystick.ledger.records import Head

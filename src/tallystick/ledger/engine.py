@@ -41,7 +41,7 @@ class Stopped(TallystickError):
 
 
 class Engine(Protocol):
-    """Fulfilled by each engine of row 4."""
+    """Fulfilled by each engine of row 5."""
 
     def submit(self, data: bytes) -> Future[Committed]:
         """Check and queue a transaction; from any thread.

@@ -10,15 +10,13 @@ Invariant: whoever reads it believes nothing of it before executing it again.
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
-from tallystick.ledger.sqlite import sync_folder
+from tallystick.durable import read_file, sync_folder, write_file
 from tallystick.ledger.store import Snapshot
 from tallystick.protocol.canonical import Meta, Record, decode, encode
 from tallystick.protocol.checkpoint import NOTE_BYTES_MAX
@@ -305,29 +303,3 @@ def write_tiles(snapshot: Snapshot, folder: Path) -> int:
                 written += 1
         level += 1
     return written
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Put a whole file in place of another, durably."""
-    beside = path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)  # of a crash, or put there by whoever may write here too
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    sync_folder(path.parent)
-
-
-def read_file(path: Path, bytes_max: int) -> bytes:
-    """A plain file out of a folder where others write, cut off one byte beyond `bytes_max`.
-
-    `OSError` for a link, a folder, or a pipe, which would keep us waiting for ever.
-    """
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OSError(errno.EINVAL, "this is no plain file", str(path))
-    with os.fdopen(handle, "rb") as file:
-        return file.read(bytes_max + 1)

@@ -18,8 +18,8 @@ from typing import Self
 from tallystick.contracts.kit.context import FOUNDING_INDEX, Context, Environment
 from tallystick.contracts.kit.keys import admit
 from tallystick.contracts.kit.reasons import LedgerReason
+from tallystick.durable import write_file
 from tallystick.ledger.execute import Executed, Why, execute_block, execute_transaction
-from tallystick.ledger.feed import write_file
 from tallystick.ledger.receipts import check_head, check_seen
 from tallystick.ledger.records import BlockRecord, Head, Segment, pack_outcomes
 from tallystick.ledger.rules import Rules

@@ -14,19 +14,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tallystick.durable import make_durable, sync_folder, write_file
 from tallystick.ledger.feed import (
     FeedBlock,
     FeedReader,
     FeedWriter,
     read_frame,
-    write_file,
     write_tiles,
 )
 from tallystick.ledger.ledger import GENESIS_FILE, Ledger
 from tallystick.ledger.records import Head
-from tallystick.ledger.replay import make_durable, rebuild
+from tallystick.ledger.replay import rebuild
 from tallystick.ledger.rules import Rules
-from tallystick.ledger.sqlite import sync_folder
 from tallystick.ledger.store import read_beside
 from tallystick.protocol import tiles
 from tallystick.protocol.checkpoint import parse_checkpoint, parse_note, verify_note_signature

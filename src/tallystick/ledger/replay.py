@@ -7,7 +7,6 @@ Invariant: a block is committed only if outcomes and state root are those that w
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -88,14 +87,3 @@ def rebuild(
         ledger.store.db.execute("PRAGMA synchronous = FULL")
         ledger.store.checkpoint()
         return ledger.head
-
-
-def make_durable(folder: Path) -> None:
-    """Every file and folder below is on the disk when this returns, or `OSError` says why not."""
-    os.sync()  # all at once is fast; the calls that follow are cheap then, and tell of errors
-    for path in [*folder.rglob("*"), folder, folder.parent]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -20,6 +20,7 @@ from typing import Any, Self
 import apsw
 
 from tallystick.contracts.kit.context import NUMBERS_PER_CODE, Key
+from tallystick.durable import Naming, sync_folder, take_lock
 from tallystick.ledger.records import BlockRecord, Head, Segment
 from tallystick.ledger.sqlite import (
     APPLICATION_ID,
@@ -27,12 +28,9 @@ from tallystick.ledger.sqlite import (
     FILE,
     NEW,
     PAGE_BYTES,
-    Naming,
     connect,
     let_go,
     move_wal,
-    sync_folder,
-    take_lock,
 )
 from tallystick.ledger.staged import Writes
 from tallystick.protocol.canonical import decode, encode

@@ -9,7 +9,6 @@ Invariant: when a `transaction` returns, what it wrote survives kill -9 and powe
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import threading
@@ -20,7 +19,8 @@ from typing import Any, Self
 
 import apsw
 
-from tallystick.protocol.errors import Busy, Damaged, Malformed, VerificationFailed
+from tallystick.durable import Naming, sync_folder
+from tallystick.protocol.errors import Damaged, Malformed, VerificationFailed
 from tallystick.vault.ciphers import Ciphers, decrypt_body, encrypt_body
 
 FORMAT = b"tallystick/vault/v1"
@@ -57,12 +57,12 @@ class Files:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
         self._bodies_path, self._keys_path = folder / "bodies.db", folder / "keys.db"
-        with _damage_named(self._keys_path):
+        with Naming(self._keys_path):
             self._keys = _connect(self._keys_path)
         try:
-            with _damage_named(self._bodies_path):
+            with Naming(self._bodies_path):
                 self.db = _connect(self._bodies_path)
-            _sync_folder(folder)
+            sync_folder(folder)
             self._pair(FORMAT + b" " + kind.encode(), _BODIES_SCHEMA + schema)
             self._check_ages()
             self.destroy_doomed()
@@ -86,7 +86,7 @@ class Files:
     @contextmanager
     def transaction(self, *, with_keys: bool = False) -> Iterator[apsw.Connection]:
         """All that is written to `bodies.db` (and `keys.db`) inside, or nothing, durably."""
-        with self._lock, _damage_named(self._folder):
+        with self._lock, Naming(self._folder):
             self.db.execute("BEGIN IMMEDIATE")  # this one first, always: no deadlock
             try:
                 if with_keys:
@@ -103,7 +103,7 @@ class Files:
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """All rows of a question to `bodies.db`."""
-        with self._lock, _damage_named(self._bodies_path):
+        with self._lock, Naming(self._bodies_path):
             return list(self.db.execute(sql, values))
 
     def add_cell(self, body: bytes, secret: bytes, label: bytes) -> int:
@@ -119,7 +119,7 @@ class Files:
         """Body and secret of a cell, or `Damaged`, naming the file that is at fault."""
         what = f"cell {cell} of {{}}"
         with self._lock:
-            with _damage_named(self._keys_path):
+            with Naming(self._keys_path):
                 keys = list(self._keys.execute("SELECT secret FROM wrapped WHERE id = ?", (cell,)))
             bodies = self.query("SELECT body FROM cells WHERE id = ?", (cell,))
         for rows, path in ((keys, self._keys_path), (bodies, self._bodies_path)):
@@ -135,7 +135,7 @@ class Files:
 
     def destroy_doomed(self) -> None:
         """Destroy the keys of removed bodies, out of the write-ahead log too."""
-        with self._lock, _damage_named(self._keys_path):
+        with self._lock, Naming(self._keys_path):
             doomed = self.query("SELECT id FROM doomed")
             if doomed:
                 with self._keys:
@@ -150,9 +150,9 @@ class Files:
         1. `bodies.db` says whether there is a vault    2. then `keys.db` is its other half
         3. of this kind    4. under this key    5. if there is none, nothing is lost by making it
         """
-        with _damage_named(self._bodies_path):
+        with Naming(self._bodies_path):
             made = _read_meta(self.db)
-        with _damage_named(self._keys_path):
+        with Naming(self._keys_path):
             keys = _read_meta(self._keys)
             if made:  # 1
                 if not keys or keys.get("pair") != made.get("pair"):  # 2
@@ -179,28 +179,10 @@ class Files:
         Bodies older than keys look like a crash between two commits; nothing is removed on that.
         """
         newest = self.query("SELECT ifnull(max(id), 0) FROM cells")[0][0]
-        with self._lock, _damage_named(self._keys_path):
+        with self._lock, Naming(self._keys_path):
             said = list(self._keys.execute("SELECT seq FROM sqlite_sequence"))
         if newest > (said[0][0] if said else 0):
             raise Damaged(f"{self._keys_path} is older than {self._bodies_path}")
-
-
-@contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    """What SQLite says of a file, in our words.
-
-    Our statements are fixed, so one that does not fit the tables is a damaged table.
-    """
-    try:
-        yield
-    except apsw.FullError as error:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
-    except apsw.BusyError as error:
-        raise Busy(BUSY_MILLISECONDS / 1_000) from error
-    except (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError) as error:
-        raise Damaged(f"{path} cannot be read or written: {error}") from error
-    except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, UnicodeDecodeError) as error:
-        raise Damaged(f"{path}: {error}") from error
 
 
 def _connect(path: Path) -> apsw.Connection:
@@ -224,11 +206,3 @@ def _read_meta(connection: apsw.Connection) -> dict[str, bytes]:
 
 def _write_meta(connection: apsw.Connection, values: dict[str, bytes]) -> None:
     connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -52,7 +52,7 @@ def test_a_file_that_is_none_is_one_piece(data: bytes) -> None:
 
 def test_a_file_that_is_not_whole_is_not_there(tmp_path: Path) -> None:
     path = mail.post(tmp_path, b"message", "a.sealed")
-    left = tmp_path / f".{path.name}"
+    left = tmp_path / f".{path.name}.new"
     path.rename(left)
     left.write_bytes(b"mess")
     assert list(mail.collect(tmp_path)) == []

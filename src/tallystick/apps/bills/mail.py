@@ -10,13 +10,12 @@ See docs/spec/delivery.md.
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+from tallystick.durable import read_file, sync_folder, write_file
 from tallystick.vault.delivery import DELIVERY_BYTES_MAX
 
 SEALED = ".sealed"
@@ -37,18 +36,8 @@ class Letter(NamedTuple):
 def post(folder: Path, data: bytes, name: str) -> Path:
     """Put `data` into the folder under `name`; durable when this returns."""
     path = folder / name
-    if path.exists():
-        return path
-    beside = folder / f".{path.name}"
-    handle = os.open(
-        beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-    )
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fdatasync(file.fileno())
-    beside.replace(path)
-    _sync(folder)
+    if not path.exists():
+        write_file(path, data, mode=0o600)
     return path
 
 
@@ -77,14 +66,9 @@ def collect(folder: Path, suffix: str = SEALED) -> Iterator[Letter]:
     """What lies there, by name. Who posts may be hostile: plain files only, nothing over-long."""
     for path in sorted(folder.glob(f"[!.]*{suffix}")):
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            data = read_file(path, FILE_BYTES_MAX)
         except OSError:  # a link, or taken by another reader meanwhile
             continue
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            os.close(handle)
-            continue
-        with os.fdopen(handle, "rb") as file:
-            data = file.read(FILE_BYTES_MAX + 1)
         yield Letter(path, data)
 
 
@@ -93,7 +77,7 @@ def remove(folder: Path, letters: Sequence[Letter]) -> None:
     for letter in letters:
         letter.path.unlink(missing_ok=True)
     if letters:
-        _sync(folder)
+        sync_folder(folder)
 
 
 def _packed(messages: Sequence[bytes]) -> Iterator[bytes]:
@@ -109,11 +93,3 @@ def _packed(messages: Sequence[bytes]) -> Iterator[bytes]:
             parts, size = [], 0
     if parts:
         yield b"".join(parts)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

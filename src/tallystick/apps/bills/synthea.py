@@ -10,8 +10,6 @@ See docs/guides/synthea.md.
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +30,7 @@ from tallystick.apps.bills.synthea_read import read_export
 from tallystick.apps.bills.synthea_reconcile import Reconciliation, Refusal, reconcile
 from tallystick.apps.bills.synthea_records import Export
 from tallystick.contracts.bills.records import format_bill_id
+from tallystick.durable import write_file
 from tallystick.protocol.canonical import decode, encode
 
 CLAIMS_TO_COME = "claims-to-come.jsonl"
@@ -194,15 +193,4 @@ def keep_claims_to_come(
 def _write_private(path: Path, data: bytes) -> None:
     """A whole file for its owner alone, or the one before; durable when this returns."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_file(path, data, mode=0o600)
