@@ -50,10 +50,12 @@ def synthea(
     nothing.
     """
     from tallystick.apps.bills.synthea import import_synthea, preview_synthea
+    from tallystick.cli.founding import check_may_found
 
     if not export.is_dir():
         raise FileNotFoundError(2, "no such folder", str(export))
     new = not (folder / "ledger.db").exists()
+    check_may_found(folder)
     # A damaged export must not even found a ledger.
     report = preview_synthea(export) if new else None
     if report is None or not dry_run:
