@@ -101,3 +101,15 @@ def test_two_offices_never_share_a_vault(counter: Counter, desk: BoxDesk) -> Non
         assert (second.code, second.error["code"]) == (4, "cli.locked")
     with hospital(counter, desk) as office:
         assert office.status(counter.code, 1).state == "issued"
+
+
+def test_a_damaged_file_of_what_is_under_way_is_named(counter: Counter) -> None:
+    pending = counter.folder / "vault" / "pending"
+    damaged = pending / f"{'0' * 64}.tx"
+    damaged.write_bytes(b'{"header":')
+    issue = ("bills", "issue", counter.drafts(8), *counter.office())
+    answer = counter.act("hospital-01", *issue)
+    assert (answer.code, answer.error["code"]) == (5, "office.pending_damaged")
+    assert str(damaged) in answer.error["detail"] and "pending/" in answer.error["todo_en"]
+    damaged.rename(counter.folder / "kept.tx")
+    assert counter.act("hospital-01", *issue).code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,23 @@ def test_a_ledger_is_founded_in_a_folder_of_its_own(standing: Counter, tmp_path:
         (folder / left).write_text("of a founding that was cut off")
     done("found", folder, *found)
     assert done("status", folder, "--json").json["size"] == 0
+
+
+def test_the_status_lists_what_was_refused_in_the_box(counter: Counter) -> None:
+    assert done("status", counter.ledger, "--json").json["refused_in_box"]["count"] == 0
+    box = counter.ledger / "box"
+    for n in range(7):
+        reason = "" if n == 6 else ".ledger.expired"
+        path = box / f"{n:064x}{reason}.refused"
+        path.write_bytes(b"{}")
+        os.utime(path, (1_800_000_000 + n, 1_800_000_000 + n))
+    found = done("status", counter.ledger, "--json").json["refused_in_box"]
+    assert found["count"] == 7 and len(found["newest"]) == 5
+    assert [(each["tx_id"][-1], each["reason"]) for each in found["newest"][:2]] == [
+        ("6", ""),
+        ("5", "ledger.expired"),
+    ]
+    assert found["newest"][0]["at"] == "2027-01-15T08:00:06Z"
+    shown = " ".join(done("status", counter.ledger).out.split())
+    assert "7 refused transactions" in shown and "ledger.expired" in shown
+    assert len(list(box.iterdir())) == 7

@@ -134,8 +134,8 @@ def _expected(error: TallystickError) -> Failure:
         )
     if name == "Locked":
         return _locked(getattr(error, "folder", None), known)
-    if name in ("DiskFull", "ClockDoubt", "Stopped"):
-        return _of_the_machine(name, known)
+    if name in _BY_NAME:
+        return Failure(*_BY_NAME[name], *known)
     for kind, code, exit_code, zh, en, todo_zh, todo_en in _KINDS:
         if isinstance(error, kind):
             return Failure(code, exit_code, zh, en, todo_zh, todo_en, *known)
@@ -189,29 +189,34 @@ def _in_words(detail: str, language: out.Language) -> str:
     return in_words(detail, language)
 
 
-def _of_the_machine(name: str, known: _Known) -> Failure:
-    if name == "Stopped":
-        return Failure(
-            *("cli.stopped", DAMAGED, "记账引擎已停止", "the engine of this ledger has stopped"),
-            "按所示原因处理（磁盘空间、时钟、磁盘故障），再运行 tally doctor 目录；之后重新运行："
-            "已受理的不会丢失，也不会重复",
-            "mend what is said to have stopped it (room, clock, disk) and run tally doctor DIR; "
-            "then run it again: nothing that was answered is lost, nothing is done twice",
-            *known,
-        )
-    if name == "DiskFull":
-        return Failure(
-            *("cli.disk_full", DAMAGED, "磁盘已满", "the disk is full"),
-            *("腾出空间后重新启动；账本没有损坏", "make room and start again; nothing is damaged"),
-            *known,
-        )
-    return Failure(
+_BY_NAME: dict[str, tuple[str, int, str, str, str, str]] = {
+    "DiskFull": (
+        *("cli.disk_full", DAMAGED, "磁盘已满", "the disk is full"),
+        *("腾出空间后重新启动；账本没有损坏", "make room and start again; nothing is damaged"),
+    ),
+    "ClockDoubt": (
         *("cli.clock", DAMAGED, "本机时钟不可信", "this machine's clock is not believed"),
         "校准时钟；确认无误后运行 tally clock confirm 目录",
         "set the clock; if it is right, run tally clock confirm DIR",
-        *known,
-    )
-
+    ),
+    "Stopped": (
+        *("cli.stopped", DAMAGED, "记账引擎已停止", "the engine of this ledger has stopped"),
+        "按所示原因处理（磁盘空间、时钟、磁盘故障），再运行 tally doctor 目录；之后重新运行："
+        "已受理的不会丢失，也不会重复",
+        "mend what is said to have stopped it (room, clock, disk) and run tally doctor DIR; "
+        "then run it again: nothing that was answered is lost, nothing is done twice",
+    ),
+    "PendingDamaged": (
+        *("office.pending_damaged", DAMAGED, "在途交易文件已损坏，开票办公室无法继续"),
+        "a file of what is under way is damaged, and the office cannot go on",
+        "其交易可能已入账，也可能没有：该文件写入满一小时后（此前仍可能入账）把它移出 pending/ "
+        "并保留，再重新运行；办公室将按账本核对每张票据",
+        "its transaction may be on the ledger or not. An hour after the file was written (it may "
+        "be taken until then) move it out of pending/, keep it, and run again: the office then "
+        "asks the ledger about each bill",
+    ),
+}
+"""Kinds that are told apart by name, so that no message needs the rooms that they live in."""
 
 _KINDS: tuple[tuple[type[TallystickError], str, int, str, str, str, str], ...] = (
     (

@@ -21,6 +21,7 @@ from tallystick.protocol.canonical import Record, encode, narrow
 PLAN_BYTES_MAX = 256 * 1024
 STATUS_SECONDS = 86_400
 """How old a status may be where the plan does not say."""
+REFUSED_SHOWN_MAX = 5
 EXAMPLE = """\
 # A plan for `tally genesis`. Keys are key files, relative to this file, or 64 hex digits.
 name = "bills.example.org"        # short, for people; carries no trust
@@ -234,17 +235,48 @@ def status(
             {"name": name, "size": size, "at": None if at is None else format_instant(at)}
             for name, size, at in signed
         ],
+        "refused_in_box": refused_in_box(folder),
     }
     if as_json:
         out.json(shown)
         return
-    keepers = shown.pop("keepers")
+    keepers, refused = shown.pop("keepers"), shown.pop("refused_in_box")
     out.pairs(str(folder), {name: _plain(value) for name, value in shown.items()})
     out.table(
         "who signed last",
         ("name", "size#", "behind#", "at"),
         [(k["name"], k["size"], head.size - k["size"], k["at"]) for k in keepers],
     )
+    if refused["count"]:
+        out.table(
+            f"{refused['count']:,} refused transactions lie in the box, the newest:",
+            ("tx_id", "at", "说明 / why"),
+            [(one["tx_id"][:16], one["at"], _why(one["reason"])) for one in refused["newest"]],
+        )
+        out.say("They are not on the ledger and stay until somebody removes them.")
+
+
+def refused_in_box(folder: Path) -> dict[str, Any]:
+    """How many transactions were left in the box and refused, and the newest with their reasons."""
+    from heapq import nlargest
+
+    from tallystick.node import BOX, REFUSED
+    from tallystick.protocol.values import format_instant
+
+    found = [(path.lstat().st_mtime, path.name) for path in (folder / BOX).glob(f"[!.]*{REFUSED}")]
+    newest = []
+    for at, name in nlargest(REFUSED_SHOWN_MAX, found):
+        tx_id, _, reason = name.removesuffix(REFUSED).partition(".")
+        newest.append({"tx_id": tx_id, "reason": reason, "at": format_instant(int(at))})
+    return {"count": len(found), "newest": newest}
+
+
+def _why(reason: str) -> str:
+    from tallystick.cli.reasons import both
+
+    if reason:
+        return f"{reason}: {both(reason)}"
+    return "格式或签名有误 / not well formed, or its signature fails"
 
 
 def _print_genesis(

@@ -19,7 +19,7 @@ from tallystick.apps.bills import mail
 from tallystick.ledger.engine import Committed
 from tallystick.ledger.receipts import SignedParts
 from tallystick.protocol.canonical import parse
-from tallystick.protocol.errors import Busy
+from tallystick.protocol.errors import Busy, Damaged, Malformed, VerificationFailed
 from tallystick.protocol.keys import Signer
 from tallystick.protocol.transaction import (
     Item,
@@ -46,6 +46,10 @@ class Sent:
     tx_id: str
     items: Sequence[Item]
     answer: Future[Committed]
+
+
+class PendingDamaged(Damaged):
+    """A file of what is under way is not what we signed: whether it was taken, the ledger says."""
 
 
 def drop(folder: Path, data: bytes) -> tuple[Path, str]:
@@ -93,9 +97,12 @@ class Sending:
         return Sent(mail.Letter(path, data), tx_id, items, self._submit_patiently(data))
 
     def send_again(self, schemas: Mapping[str, type[Item]]) -> Iterator[Sent]:
-        """Submit again, one by one, what has had no answer yet."""
+        """Submit again, one by one, what has had no answer yet; `PendingDamaged` names a file."""
         for letter in mail.collect(self._folder, SUFFIX):
-            transaction = read_transaction(letter.data, self._network, schemas)
+            try:
+                transaction = read_transaction(letter.data, self._network, schemas)
+            except (Malformed, VerificationFailed) as error:
+                raise PendingDamaged(f"{letter.path}: {error}") from error
             answer = self._submit_patiently(letter.data)
             yield Sent(letter, transaction.tx_id, transaction.items, answer)
 
