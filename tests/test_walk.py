@@ -170,8 +170,8 @@ def archive_it(
     ) as archive:
         archive.expect([expected], size=committed.first + 1)
         statuses = []
-        vault.outbox.send_pending(
-            lambda sent: statuses.extend(archive.receive([sent.data], at=1)), at=1
+        vault.outbox.send_together(
+            lambda sent: statuses.extend(archive.receive([one.data for one in sent], at=1)), at=1
         )
         assert [each.status for each in statuses] == ["archived"]
         assert archive.get(body.code, body.number)[0] == body.body

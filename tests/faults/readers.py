@@ -31,7 +31,6 @@ from tallystick.protocol.checkpoint import parse_checkpoint, parse_note, parse_v
 from tallystick.protocol.equivocation import policy_keys, verify_equivocation
 from tallystick.protocol.errors import Damaged, Malformed, Rejected, VerificationFailed
 from tallystick.protocol.genesis import read_genesis
-from tallystick.protocol.tiles import parse_tile_path
 from tallystick.protocol.transaction import read_transaction
 from tallystick.protocol.trust import read_trust, verify_checkpoint
 from tallystick.protocol.values import parse_instant
@@ -121,7 +120,6 @@ def readers() -> tuple[Reader, ...]:
         Reader("mail", b"%d\n%b" % (len(delivery), delivery), mail.unpack),
         Reader("frame", frame, _frame),
         Reader("vkey", b"example+4b9e4a5b+BAAA", lambda data: parse_vkey(_text(data))),
-        Reader("tile path", b"tile/0/x001/234.p/5", lambda data: parse_tile_path(_text(data))),
         Reader("instant", b"2026-01-31T09:00:00Z", lambda data: parse_instant(_text(data))),
     )
 

@@ -122,7 +122,7 @@ def test_nothing_private_lies_in_the_files_of_a_vault(tmp_path: Path) -> None:
         vault.mark_refused([(one.code, one.number, "bills.time_too_old") for one in bodies[6:]])
         vault.put_many([prepare(7, settlement=None, business_codes=("OTHER",))])
         vault.mark_reversed([(bodies[0].code, bodies[0].number)])
-        vault.outbox.send_pending(lambda _: None, at=AT, limit=3)
+        vault.outbox.send_together(lambda _: None, at=AT, limit=3)
         vault.inbox.put(messages[0].data, at=AT)
         private = [*planted(range(8)), wallet.encode(), receiver.public_key]
         assert canaries_found(tmp_path / "v", private) == []  # with its side files, while open

@@ -29,18 +29,18 @@ def test_what_is_owed_is_sent_once_in_order(vault: Vault) -> None:
     vault.outbox.put(messages, at=AT)
     vault.outbox.put(messages[:2], at=AT + 1)
     got: list[Message] = []
-    assert vault.outbox.send_pending(got.append, at=AT, limit=3) == post.Sent(3, 0)
-    assert vault.outbox.send_pending(got.append, at=AT) == post.Sent(2, 0)
+    assert vault.outbox.send_together(got.extend, at=AT, limit=3) == post.Sent(3, 0)
+    assert vault.outbox.send_together(got.extend, at=AT) == post.Sent(2, 0)
     assert got == messages
     assert vault.outbox.owed() == []
-    assert vault.outbox.send_pending(got.append, at=AT) == post.Sent(0, 0)
+    assert vault.outbox.send_together(got.extend, at=AT) == post.Sent(0, 0)
     vault.outbox.put(messages, at=AT + 2)
     assert vault.outbox.owed() == [], "what was delivered is not owed again"
 
 
 def test_what_was_delivered_leaves_no_copy(vault: Vault) -> None:
     vault.outbox.put([message(1)], at=AT)
-    vault.outbox.send_pending(lambda _: None, at=AT)
+    vault.outbox.send_together(lambda _: None, at=AT)
     assert vault._files.query("SELECT data, receiver FROM outbox") == [(None, b"")]
 
 
@@ -49,43 +49,41 @@ def test_a_receiver_that_fails_is_tried_again_later(vault: Vault, error: Excepti
     vault.outbox.put([message(1), message(2)], at=AT)
     got: list[Message] = []
 
-    def deliver(one: Message) -> None:
-        if one.number == 1:
-            raise error
-        got.append(one)
+    def deliver(_: Sequence[Message]) -> None:
+        raise error
 
-    assert vault.outbox.send_pending(deliver, at=AT) == post.Sent(1, 1)
+    assert vault.outbox.send_together(deliver, at=AT) == post.Sent(0, 2)
     now = AT
     for attempt in range(1, 14):
         owed = vault.outbox.owed()
-        assert [(one.message.number, one.attempts) for one in owed] == [(1, attempt)]
+        assert [(one.message.number, one.attempts) for one in owed] == [(1, attempt), (2, attempt)]
         pause = min(post.RETRY_SECONDS_MIN * 2 ** (attempt - 1), post.RETRY_SECONDS_MAX)
-        assert vault.outbox.send_pending(deliver, at=now + pause - 1) == post.Sent(0, 0)
+        assert vault.outbox.send_together(deliver, at=now + pause - 1) == post.Sent(0, 0)
         now += pause
-        assert vault.outbox.send_pending(deliver, at=now) == post.Sent(0, 1)
-    assert vault.outbox.send_pending(got.append, at=now + 3_600) == post.Sent(1, 0)
-    assert [one.number for one in got] == [2, 1]
+        assert vault.outbox.send_together(deliver, at=now) == post.Sent(0, 2)
+    assert vault.outbox.send_together(got.extend, at=now + 3_600) == post.Sent(2, 0)
+    assert [one.number for one in got] == [1, 2]
 
 
 def test_a_busy_receiver_says_when(vault: Vault) -> None:
     vault.outbox.put([message(1)], at=AT)
 
-    def busy(_: Message) -> None:
+    def busy(_: Sequence[Message]) -> None:
         raise Busy(100)
 
-    vault.outbox.send_pending(busy, at=AT)
-    assert vault.outbox.send_pending(busy, at=AT + 99) == post.Sent(0, 0)
-    assert vault.outbox.send_pending(busy, at=AT + 100) == post.Sent(0, 1)
+    vault.outbox.send_together(busy, at=AT)
+    assert vault.outbox.send_together(busy, at=AT + 99) == post.Sent(0, 0)
+    assert vault.outbox.send_together(busy, at=AT + 100) == post.Sent(0, 1)
 
 
 def test_a_bug_in_delivering_is_not_hidden_and_loses_nothing(vault: Vault) -> None:
     vault.outbox.put([message(1)], at=AT)
 
-    def broken(_: Message) -> None:
+    def broken(_: Sequence[Message]) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        vault.outbox.send_pending(broken, at=AT)
+        vault.outbox.send_together(broken, at=AT)
     assert len(vault.outbox.owed()) == 1
 
 

@@ -35,11 +35,6 @@ _FORMS: tuple[tuple[Any, str, str], ...] = (
         "a word: a–z, 0–9 and _, a letter first, at most 40",
     ),
     (values.TxId, "交易编号：64 位十六进制", "a transaction's id: 64 hex digits, small letters"),
-    (
-        values.ItemId,
-        "条目编号：交易编号、点、序号",
-        "an item's id: 64 hex digits, a dot and a number",
-    ),
     (values.Instant, "时间：如 2026-01-31T09:00:00Z", "an instant, like 2026-01-31T09:00:00Z"),
     (values.Day, "日期：如 2026-01-31", "a day, like 2026-01-31"),
     (row.RowKind, "记录种类：如 bills.bill", "a kind of row, like bills.bill"),

@@ -77,8 +77,7 @@ def checked_blocks(store: Connection, founded_at: int, first: int) -> Iterator[C
     for number in range(first, head.block + 1):
         record = store.record(number)
         _check_place(store, before, record)
-        block = CheckedBlock(record, _transactions(store, record))
-        leaves = _leaf_hashes(store, head.network, block)
+        block, leaves = _read_block(store, head.network, record)
         for tile in edge.extend(leaves):
             _check_tile(store, tile, record)
         if edge.root() != record.root:
@@ -105,28 +104,22 @@ def _check_place(store: Connection, before: BlockRecord, record: BlockRecord) ->
         raise Damaged(f"{where} is of {record.at}, before {before.at}: time went back")
 
 
-def _transactions(
-    store: Connection, record: BlockRecord
-) -> Sequence[tuple[Segment, SignedParts, str]]:
-    found = []
-    for segment in store.segments(record.first, record.size):
-        parts = read_segment(segment, store.path)[0]
-        found.append((segment, parts, transaction_id(signing_bytes(parts.header))))
-    return found
-
-
-def _leaf_hashes(store: Connection, network: bytes, block: CheckedBlock) -> list[bytes]:
-    """Of every entry of a block and, last, of its block leaf."""
-    record = block.record
+def _read_block(
+    store: Connection, network: bytes, record: BlockRecord
+) -> tuple[CheckedBlock, list[bytes]]:
+    """A block, and the hashes of its leaves: of every entry and, last, of its block leaf."""
     at, leaves = format_instant(record.at), list[bytes]()
-    for segment, _, tx_id in block.transactions:
+    transactions = []
+    for segment in store.segments(record.first, record.size):
         if (segment.first, segment.block) != (record.first + len(leaves), record.block):
             raise Damaged(
                 f"{store.path}: a transaction of block {segment.block} begins at entry "
                 f"{segment.first}, where entry {record.first + len(leaves)} of block "
                 f"{record.block} is wanted"
             )
-        _, hashes, outcomes = read_segment(segment, store.path)
+        parts, hashes, outcomes = read_segment(segment, store.path)
+        tx_id = transaction_id(signing_bytes(parts.header))
+        transactions.append((segment, parts, tx_id))
         leaves += entry_leaf_hashes(record.block, at, tx_id, hashes, outcomes)
     leaves.append(merkle.leaf_hash(encode(block_leaf(network, record))))
     if record.first + len(leaves) != record.size:
@@ -134,7 +127,7 @@ def _leaf_hashes(store: Connection, network: bytes, block: CheckedBlock) -> list
             f"{store.path}: block {record.block} has {len(leaves)} leaves, "
             f"its record says {record.size - record.first}"
         )
-    return leaves
+    return CheckedBlock(record, transactions), leaves
 
 
 def _check_tile(store: Connection, made: TileWrite, record: BlockRecord) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from tallystick.protocol.canonical import Meta, Record, decode
 from tallystick.protocol.errors import Malformed
 from tallystick.protocol.keys import check_point
-from tallystick.protocol.values import Digest, Instant, Nonce, OrgId, PublicKey, parse_instant
+from tallystick.protocol.values import Instant, Nonce, OrgId, PublicKey, parse_instant
 
 GENESIS_BYTES_MAX = 256 * 1024
 """Some hundreds of organisations; everyone else is admitted by a transaction."""
@@ -114,10 +114,3 @@ def _instants(genesis: Genesis) -> list[str]:
 def log_origin(name: str, network: bytes) -> str:
     """The origin of a network's log: its name and 16 hex digits of its id."""
     return f"{name}/{network.hex()[:16]}"
-
-
-class Network(Record):
-    """What everyone needs to know of a network before any of its bytes."""
-
-    network: Digest
-    origin: KeyName

@@ -17,9 +17,6 @@ from nacl.exceptions import BadSignatureError
 
 from tallystick.protocol.errors import VerificationFailed
 
-SUITE = "ed25519"
-"""The one suite in use. ``sm2`` is reserved; a change of suite starts a successor log."""
-
 _FIELD_PRIME = 2**255 - 19
 _GROUP_ORDER = 2**252 + 27742317777372353535851937790883648493
 _SIGN_BIT_OFF = 2**255 - 1

@@ -10,7 +10,6 @@ were written.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,8 +23,6 @@ TILE_HEIGHT = 8
 TILE_WIDTH = 256
 SIZE_MAX = INTEGER_MAX
 """Most leaves of a log: an index stays an exact integer in every JSON reader."""
-
-_PATH = re.compile(r"tile/([0-9]{1,2})/((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([0-9]{1,3}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +47,6 @@ class TileWrite:
     index: int
     data: bytes
 
-    @property
-    def tile_id(self) -> TileId:
-        """Where it belongs, and its width."""
-        return TileId(self.level, self.index, len(self.data) // HASH_BYTES)
-
 
 class TileReader(Protocol):
     """Where tiles come from: a store, a directory, a mirror."""
@@ -76,19 +68,6 @@ def tile_path(level: int, index: int, width: int) -> str:
     groups = [digits[at : at + 3] for at in range(0, len(digits), 3)]
     number = "".join(f"x{group}/" for group in groups[:-1]) + groups[-1]
     return f"tile/{level}/{number}" + (f".p/{width}" if width < TILE_WIDTH else "")
-
-
-def parse_tile_path(text: str) -> TileId:
-    """Read what `tile_path` writes, and nothing else."""
-    match = _PATH.fullmatch(text)
-    if match is None:
-        raise Malformed(f"{text[:80]!r} is not a tile path")
-    level, number, width = match.groups()
-    index = int(number.replace("x", "").replace("/", ""))
-    tile = TileId(int(level), index, TILE_WIDTH if width is None else int(width))
-    if not _exists(tile.level, index, tile.width) or tile.path != text:
-        raise Malformed(f"{text!r} is not a tile path")
-    return tile
 
 
 def edge_tiles(size: int) -> list[TileId]:

@@ -41,8 +41,6 @@ Word = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9_]{0,39}\Z")]
 """A word of a closed vocabulary: a state, a kind, a role."""
 TxId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 """SHA-256 of a transaction's signing bytes, in hex."""
-ItemId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\.(0|[1-9][0-9]{0,2})\Z")]
-"""``<tx_id>.<n>``: the item that made a thing, and the thing's id."""
 Instant = Annotated[
     str, Meta(pattern=r"\A[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z\Z")
 ]

@@ -68,11 +68,6 @@ def seal_delivery(head: Head, letter: Letter) -> bytes:
     return written + b"\n" + _SUITE.encrypt(encode(inside), receiver, _CONTEXT + written)
 
 
-def read_head(data: bytes) -> Head:
-    """To whom a delivery is and what it is about; nothing of it is proven yet."""
-    return _split(data)[0]
-
-
 def open_delivery(data: bytes, keys: Mapping[bytes, X25519PrivateKey]) -> tuple[Head, Letter]:
     """Open with the one of `keys` (by public key) that the head names.
 

@@ -101,33 +101,15 @@ class Outbox:
         """The oldest messages that are not delivered, due or not."""
         return [owed for _, owed in self._owed("1 ORDER BY id", (), limit)]
 
-    def send_pending(
-        self, deliver: Callable[[Message], None], *, at: int, limit: int = 1_000
-    ) -> Sent:
-        """Hand what is due to `deliver`, the oldest first, and note how it went.
-
-        `deliver` returns once the receiver has the message durably. `TallystickError` and `OSError`
-        mean not now: tried again after a pause that doubles. After a crash a message may be handed
-        over once more. The network is never used inside a transaction.
-        """
-        delivered = failed = 0
-        for row, owed in self._owed("not_before <= ? ORDER BY not_before, id", (at,), limit):
-            try:
-                deliver(owed.message)
-            except (TallystickError, OSError) as error:
-                with self._files.transaction():
-                    self._postpone(row, owed.attempts + 1, at, error)
-                failed += 1
-            else:
-                with self._files.transaction():
-                    self._tick_off(row, at)
-                delivered += 1
-        return Sent(delivered, failed)
-
     def send_together(
         self, deliver: Callable[[Sequence[Message]], None], *, at: int, limit: int = 1_000
     ) -> Sent:
-        """`send_pending` for a receiver that takes many at once: all of them or none."""
+        """Hand what is due to `deliver`, the oldest first: all of it was taken, or none.
+
+        `deliver` returns once the receiver has the messages durably. `TallystickError` and
+        `OSError` mean not now: tried again after a pause that doubles. After a crash messages may
+        be handed over once more. The network is never used inside a transaction.
+        """
         due = self._owed("not_before <= ? ORDER BY not_before, id", (at,), limit)
         if not due:
             return Sent(0, 0)
