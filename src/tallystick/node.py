@@ -31,7 +31,7 @@ from tallystick.ledger.execute import Why
 from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.receipts import state_document
 from tallystick.ledger.rules import Rules, make_rules
-from tallystick.ledger.start import check_recent
+from tallystick.ledger.start import checked
 from tallystick.ledger.view import View
 from tallystick.protocol.canonical import encode
 from tallystick.protocol.errors import Busy, Rejected, TallystickError
@@ -97,12 +97,7 @@ class Node:
 
     @classmethod
     def _around(cls, ledger: Ledger, log_signer: Signer, clock: Clock | None) -> Self:
-        try:
-            check_recent(ledger)
-            return cls(ledger, log_signer, clock or Clock())
-        except BaseException:
-            ledger.close()
-            raise
+        return checked(ledger, lambda sound: cls(sound, log_signer, clock or Clock()))
 
     def close(self) -> None:
         """Finish what is queued, publish it, let go of the files."""

@@ -23,7 +23,7 @@ from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.replay import Difference, execute_again
 from tallystick.ledger.rules import Rules
 from tallystick.ledger.sqlite import FILE, WAL_BYTES_SOFT_MAX
-from tallystick.ledger.start import check_recent
+from tallystick.ledger.start import checked
 from tallystick.protocol import tiles
 from tallystick.protocol.canonical import decode, encode
 from tallystick.protocol.checkpoint import (
@@ -111,13 +111,12 @@ class Keeper:
             if network is not None and read_genesis(genesis)[1] != network:
                 raise VerificationFailed("the source's founding file is of another network")
             ledger = Ledger.found(folder, genesis, rules)
-        try:
-            check_recent(ledger)
-            clock = clock or Clock()
-            return cls(folder, feed, signer, ledger, find_keepers=find_keepers, clock=clock)
-        except BaseException:
-            ledger.close()
-            raise
+        return checked(
+            ledger,
+            lambda sound: cls(
+                folder, feed, signer, sound, find_keepers=find_keepers, clock=clock or Clock()
+            ),
+        )
 
     def close(self) -> None:
         """Let go of the files."""

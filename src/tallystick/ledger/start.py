@@ -9,11 +9,12 @@ Invariant: what a start looks at is bounded by numbers of blocks and leaves, wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tallystick.ledger.ledger import Ledger
-from tallystick.ledger.receipts import SignedParts, block_leaf, read_segment
+from tallystick.ledger.receipts import SignedParts, block_leaf, check_head, read_segment
 from tallystick.ledger.records import BlockRecord, Segment
 from tallystick.ledger.store import Connection
 from tallystick.protocol import merkle
@@ -23,6 +24,8 @@ from tallystick.protocol.errors import Damaged
 from tallystick.protocol.tiles import Edge, TileWrite
 from tallystick.protocol.transaction import signing_bytes, transaction_id
 from tallystick.protocol.values import format_instant, parse_instant
+
+Made = TypeVar("Made")
 
 BLOCKS_MAX = 64
 """A crash tears at most what was written last; the rest is checked when it is read."""
@@ -51,6 +54,16 @@ def check_recent(ledger: Ledger) -> Checked:
     """Look at the last blocks, as many as the bounds allow; raises `Damaged`."""
     with ledger.store.snapshot() as snapshot:
         return check_recent_of(snapshot, parse_instant(ledger.genesis.founded_at))
+
+
+def checked(ledger: Ledger, make: Callable[[Ledger], Made]) -> Made:
+    """What is made around a ledger whose last blocks are sound; closes the ledger if that fails."""
+    try:
+        check_recent(ledger)
+        return make(ledger)
+    except BaseException:
+        ledger.close()
+        raise
 
 
 def check_recent_of(store: Connection, founded_at: int) -> Checked:
@@ -84,9 +97,7 @@ def checked_blocks(store: Connection, founded_at: int, first: int) -> Iterator[C
             raise Damaged(f"{store.path}: the recorded root of block {number} is not its log's")
         before = record
         yield block
-    left = (before.size, before.root, before.state, before.at)
-    if head.block and left != (head.size, head.root, head.state, head.at):
-        raise Damaged(f"{store.path}: the head is not what block {head.block} left")
+    check_head(store, head)
 
 
 def _founding(network: bytes, at: int) -> BlockRecord:

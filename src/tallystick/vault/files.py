@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import apsw
 
@@ -76,12 +76,6 @@ class Files:
             self._keys.close()
             if hasattr(self, "db"):
                 self.db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     @contextmanager
     def transaction(self, *, with_keys: bool = False) -> Iterator[apsw.Connection]:

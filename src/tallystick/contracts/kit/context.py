@@ -113,7 +113,7 @@ class Context:
 
     def find_slot(self, kind: type[R], code: int, number: int) -> R | None:
         """What befell a number, or None."""
-        return self.state.get(code * NUMBERS_PER_CODE + number, kind)
+        return self.state.get(slot_key(code, number), kind)
 
     def put(self, row: R, /, **changes: Any) -> R:
         """Stage a row of the map, with `changes` applied; counts its versions."""
@@ -121,7 +121,7 @@ class Context:
 
     def put_slot(self, code: int, number: int, row: R, /, **changes: Any) -> R:
         """Stage what befell a number, with `changes` applied."""
-        return self._put(code * NUMBERS_PER_CODE + number, row, changes)
+        return self._put(slot_key(code, number), row, changes)
 
     def _put(self, key: Key, row: R, changes: dict[str, Any]) -> R:
         if row.version == 0 and self.index >= 0:

@@ -29,7 +29,7 @@ from tallystick.contracts.bills.records import (
     TypeRules,
 )
 from tallystick.contracts.kit import intervals
-from tallystick.contracts.kit.context import NUMBERS_PER_CODE, UNSALTED, Context
+from tallystick.contracts.kit.context import UNSALTED, Context, slot_key
 from tallystick.contracts.kit.keys import authorise, check_block_scope, read_instant
 from tallystick.protocol.canonical import INTEGER_MAX, replace
 from tallystick.protocol.errors import Rejected
@@ -191,7 +191,7 @@ def take_number(
 
     The bill's commitments cannot be guessed, so its row needs no salt to hide behind its hash.
     """
-    ctx.state.set(place.code * NUMBERS_PER_CODE + number, bill, UNSALTED)
+    ctx.state.set(slot_key(place.code, number), bill, UNSALTED)
     if allotment.marks is not place.marks:
         place.marks = _marked(ctx, place, allotment)
     row = replace(
