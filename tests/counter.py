@@ -151,8 +151,10 @@ def found_counter(folder: Path) -> Counter:
         ("finance", ("bills", "define-type", "registration")),
         ("finance", ("bills", "allot", *range_, 0, "--to", "finance")),
         ("finance", ("bills", "allot", *range_, 3, "--to", "hospital-01", "--from", "0:1")),
-        ("hospital-01", ("bills", "issue", counter.drafts(1, 2, 3), *counter.office())),
     ):
         answer = counter.act(who, *arguments)
         assert answer.code == 0, answer.out + answer.err
+    drafts = counter.drafts(1, 2, 3)  # dated now: the type is in force by now
+    answer = counter.act("hospital-01", "bills", "issue", drafts, *counter.office())
+    assert answer.code == 0, answer.out + answer.err
     return counter
