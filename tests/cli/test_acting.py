@@ -71,10 +71,8 @@ def test_a_dry_run_of_drafts_changes_nothing(counter: Counter) -> None:
     [
         ("", "cli.not_json"),
         ("[]", "cli.drafts"),
-        ("[1]", "cli.drafts"),
         ("7", "cli.drafts"),
-        ('{"code": "x"}', "cli.malformed"),
-        ('{"total": 1.5}', "cli.not_json"),
+        ('[{"code": 1}, {"code": ', "cli.not_json"),
         ("[" * 200_000, "cli.not_json"),
     ],
 )

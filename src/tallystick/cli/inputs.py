@@ -10,9 +10,10 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, NoReturn, TypeVar
 
 import typer
 
@@ -33,15 +34,25 @@ from tallystick.protocol.trust import TRUST_BYTES_MAX, TrustPolicy, read_trust
 Key = TypeVar("Key", KeySigner, VaultKey, DeliveryKey)
 
 TEXT_BYTES_MAX = 64 * 1024 * 1024
-"""A file of drafts: some tens of thousands of bills."""
+"""One JSON document: some tens of thousands of drafts."""
+
+
+@contextmanager
+def open_plain(path: Path) -> Iterator[BinaryIO]:
+    """A plain file to be read, or for ``-`` the standard input."""
+    if str(path) == "-":
+        yield sys.stdin.buffer
+        return
+    with open(path, "rb", opener=without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            fail("cli.not_a_file", "不是普通文件", "this is no plain file", detail=str(path))
+        yield file
 
 
 def read_file(path: Path, bytes_max: int) -> bytes:
     """A plain file's bytes; fails when there are more than `bytes_max`."""
-    with open(path, "rb", buffering=0, opener=without_waiting) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            fail("cli.not_a_file", "不是普通文件", "this is no plain file", detail=str(path))
-        data = _read_all(file, bytes_max + 1)
+    with open_plain(path) as file:
+        data = file.read(bytes_max + 1)
     if len(data) > bytes_max:
         fail(
             *("cli.too_large", "文件过大", "the file is too large"),
@@ -53,15 +64,20 @@ def read_file(path: Path, bytes_max: int) -> bytes:
 
 def read_json(path: Path, bytes_max: int = TEXT_BYTES_MAX) -> Any:
     """Any JSON, as people write it; ``-`` is the standard input."""
-    data = sys.stdin.buffer.read(bytes_max) if str(path) == "-" else read_file(path, bytes_max)
+    data = read_file(path, bytes_max)
     try:
         return json.loads(data, parse_float=_no_float)
     except (ValueError, RecursionError) as error:
-        fail(
-            *("cli.not_json", "不是有效的 JSON", "this is not JSON"),
-            detail=f"{path}: {error}",
-            todo=("改正所示位置", "mend it at the place that is named"),
-        )
+        not_json(path, error)
+
+
+def not_json(path: Path, error: Exception) -> NoReturn:
+    """Give up on a file."""
+    fail(
+        *("cli.not_json", "不是有效的 JSON", "this is not JSON"),
+        detail=f"{path}: {error}",
+        todo=("改正所示位置", "mend it at the place that is named"),
+    )
 
 
 def passphrase_of(file: Path | None, *, new: bool = False) -> str | None:
@@ -189,14 +205,6 @@ def _unlocked(
 
 def _no_float(text: str) -> int:
     raise ValueError(f"{text}: amounts are whole minor units, not fractions")
-
-
-def _read_all(file: Any, count: int) -> bytes:
-    parts, left = [], count
-    while left > 0 and (part := file.read(min(left, 1 << 20))):
-        parts.append(part)
-        left -= len(part)
-    return b"".join(parts)
 
 
 def _bad_bill(text: str) -> None:

@@ -7,21 +7,23 @@ Invariant: no record is submitted whose body is not in the vault. See docs/guide
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from tallystick.cli import options, out
-from tallystick.cli.acting import ITEMS_SHOWN_MAX, How, act, acting, nonce
-from tallystick.cli.failures import REFUSED, fail
-from tallystick.cli.reasons import both, explain
+from tallystick.cli.acting import How, act, acting, nonce
+from tallystick.cli.failures import INTERRUPTED, REFUSED, fail
 
 if TYPE_CHECKING:
-    from tallystick.apps.bills.acts import Issued, Word
+    from tallystick.apps.bills.acts import Issued
     from tallystick.apps.bills.office import Office
+    from tallystick.cli.answers import Answers
     from tallystick.cli.offices import Where
+    from tallystick.ledger.view import View
 
 CHUNK = 1_000
 """Bills between two steps of the progress bar: a transaction's most."""
@@ -32,8 +34,9 @@ Draft = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
-        help="JSON: one body, or a list of them, without network and number; - for stdin. "
-        "Amounts are whole minor units (fen), names in _e4 count 1/10000 yuan.",
+        help="JSON: one draft or a list of them, up to 64 MiB; or JSON Lines, one draft a line, of "
+        "any length (*.jsonl). Without network and number; - for stdin. Amounts are whole minor "
+        "units (fen), names in _e4 count 1/10000 yuan.",
     ),
 ]
 DeliverTo = Annotated[
@@ -89,9 +92,14 @@ def issue(
     mailbox: Mailbox = None,
 ) -> None:
     """Issue bills out of drafts. Numbers are taken in order, bodies kept in the vault."""
-    drafts = read_drafts(file)
+    from tallystick.cli.drafts import open_drafts
+
     where = _where(vault, vault_key, vault_passphrase_file, deliver_to, mailbox)
-    _through_office(how, where, drafts, lambda office, some: office.issue(some), "on the ledger")
+    with open_drafts(file) as drafts:
+        _through_office(
+            *(how, where, drafts.each, lambda office, some: office.issue(some), "on the ledger"),
+            count=drafts.count,
+        )
 
 
 def reverse(
@@ -110,7 +118,10 @@ def reverse(
 
     wanted = [Reversal(*parse_bill(bill), reason) for bill in bills]
     where = _where(vault, vault_key, vault_passphrase_file, deliver_to, mailbox)
-    _through_office(how, where, wanted, lambda office, some: office.reverse(some), "reversed")
+    _through_office(
+        *(how, where, wanted, lambda office, some: office.reverse(some), "reversed"),
+        count=len(wanted),
+    )
 
 
 def replace(
@@ -126,14 +137,15 @@ def replace(
 ) -> None:
     """Reverse a bill and issue another in its place (冲红重开). All or nothing."""
     from tallystick.apps.bills.acts import Replacement
+    from tallystick.cli.drafts import read_draft
     from tallystick.cli.inputs import parse_bill
 
-    (draft, *more) = read_drafts(file)
-    if more:
-        fail("cli.one_draft", "只能用一张新票替换", "one bill is replaced by one draft")
-    wanted = [Replacement(*parse_bill(bill), reason, draft)]
+    wanted = [Replacement(*parse_bill(bill), reason, read_draft(file))]
     where = _where(vault, vault_key, vault_passphrase_file, deliver_to, mailbox)
-    _through_office(how, where, wanted, lambda office, some: office.replace(some), "replaced")
+    _through_office(
+        *(how, where, wanted, lambda office, some: office.replace(some), "replaced"),
+        count=len(wanted),
+    )
 
 
 def withhold(how: How, bills: Bills, reason: options.Reason) -> None:
@@ -193,39 +205,6 @@ def resume_issuer(how: How, org: IssuerOrg, reason: options.Reason) -> None:
     act(how, "bills.resume_issuer/1", [item])
 
 
-def read_drafts(file: Path) -> list[Any]:
-    """Bodies out of a file of JSON; network and number are the office's to fill in."""
-    from tallystick.cli.inputs import read_json
-    from tallystick.contracts.bills.body import Body
-    from tallystick.protocol.canonical import narrow, replace
-    from tallystick.protocol.errors import Malformed
-
-    stated = read_json(file)
-    listed = stated if isinstance(stated, list) else [stated]
-    if not listed or not all(isinstance(each, dict) for each in listed):
-        fail(
-            *("cli.drafts", "应为一个或多个 JSON 对象", "a draft is a JSON object, or a list of"),
-            detail=str(file),
-        )
-    drafts = []
-    for n, one in enumerate(listed):
-        try:
-            whole = narrow(_filled_in(one), Body)
-        except Malformed as error:
-            raise Malformed(error.detail, path=f"{n}/{error.path}".rstrip("/")) from None
-        drafts.append(replace(whole, network=b"", number=0))
-    return drafts
-
-
-def _filled_in(draft: dict[str, Any]) -> dict[str, Any]:
-    """A draft with what the office sets later, and what follows from its code."""
-    code = draft.get("code", 0)
-    known = {"network": "A" * 43 + "=", "number": 1, "kind": "blue", "ordinal": 1}
-    if isinstance(code, int):
-        known["type"] = code // 100
-    return known | draft | {"network": "A" * 43 + "=", "number": 1}
-
-
 def _of_bills(view: Any, kind: Any, bills: list[str], reason: str) -> list[Any]:
     from tallystick.cli.inputs import parse_bill
     from tallystick.contracts.bills.records import format_bill_id
@@ -251,98 +230,109 @@ def _where(
 def _through_office(
     how: How,
     where: Where,
-    wanted: Sequence[Any],
+    wanted: Iterable[Any],
     do: Callable[[Office, Sequence[Any]], list[Issued]],
     done_word: str,
+    *,
+    count: int | None,
 ) -> None:
     """Hand all to the office in batches; prints one line a bill, or sums."""
+    from tallystick.cli.answers import Answers
     from tallystick.cli.offices import open_office
 
     if how.dry_run:
         _check_drafts(how, wanted)
         return
-    answers: list[Issued] = []
-    with open_office(how, where) as office, out.progress() as bar:
-        task = bar.add_task(done_word, total=len(wanted))
-        for start in range(0, len(wanted), CHUNK):
-            some = wanted[start : start + CHUNK]
-            answers += do(office, some)
-            bar.advance(task, len(some))
-        said = office.said(answers)
-    _print_issued(how, answers, done_word, said)
+    each = iter(wanted)
+    with Answers(done_word, as_json=how.as_json) as answers:
+        try:
+            with open_office(how, where) as office, out.progress() as bar:
+                task = bar.add_task(done_word, total=count)
+                while some := list(islice(each, CHUNK)):
+                    done = _do(office, some, do)
+                    answers.add(done, office.said(done))
+                    bar.advance(task, len(some))
+        except KeyboardInterrupt:
+            _interrupted(answers)
+        answers.print()
+        refused = answers.refused
+    if refused:
+        raise typer.Exit(REFUSED)
 
 
-def _check_drafts(how: How, wanted: Sequence[Any]) -> None:
+def _do(
+    office: Office, some: Sequence[Any], do: Callable[[Office, Sequence[Any]], list[Issued]]
+) -> list[Issued]:
+    """One answer for each; what is no draft fails alone and never reaches the office."""
+    from tallystick.apps.bills.acts import Issued
+    from tallystick.apps.bills.office import MALFORMED
+    from tallystick.protocol.errors import Malformed
+
+    done = iter(do(office, [one for one in some if not isinstance(one, Malformed)]))
+    return [
+        Issued(MALFORMED, path=one.path, detail=one.detail)
+        if isinstance(one, Malformed)
+        else next(done)
+        for one in some
+    ]
+
+
+def _interrupted(answers: Answers) -> NoReturn:
+    """Say what is on the ledger, and that the same command may be given again."""
+    fail(
+        "cli.interrupted",
+        f"已中断：{answers.accepted:,} 张已确认入账，另有至多 {CHUNK:,} 张可能在途",
+        f"interrupted: {answers.accepted:,} are on the ledger, up to {CHUNK:,} more may be",
+        todo=(
+            "重新运行同一命令：在途的先接着办完，已入账的会被拒绝为重复；不会丢失，也不会重复",
+            "run the same command again: what was under way is settled first, what is on the "
+            "ledger is refused as repeated; nothing is lost, nothing is done twice",
+        ),
+        exit_code=INTERRUPTED,
+    )
+
+
+def _check_drafts(how: How, wanted: Iterable[Any]) -> None:
     """A dry run of what has bodies: their content rules, as the ledger's types are now."""
-    from tallystick.apps.bills.acts import Replacement, Reversal
     from tallystick.cli.reading import reading
+    from tallystick.protocol.errors import Malformed, Rejected
+
+    checked = 0
+    with reading(how.box or how.dir) as view:
+        for checked, one in enumerate(wanted, start=1):
+            try:
+                _check_one(view, one)
+            except (Malformed, Rejected) as error:
+                error.path = f"{checked - 1}/{error.path}".rstrip("/")
+                raise
+        network = view.network
+    if how.as_json:
+        out.json({"dry_run": True, "network": network, "checked": checked})
+    else:
+        out.say(f"{checked:,} checked: the content rules pass; nothing was changed", "bold green")
+
+
+def _check_one(view: View, one: Any) -> None:
+    """A draft, a reversal or a replacement; a `Malformed` is raised as it is."""
+    from tallystick.apps.bills.acts import Replacement, Reversal
     from tallystick.contracts.bills.content import check_body
     from tallystick.contracts.bills.reasons import BillsReason
     from tallystick.contracts.bills.records import format_bill_id
     from tallystick.contracts.bills.views import find_bill, find_type_at
     from tallystick.protocol.canonical import replace
-    from tallystick.protocol.errors import Rejected
+    from tallystick.protocol.errors import Malformed, Rejected
     from tallystick.protocol.values import parse_instant
 
-    with reading(how.box or how.dir) as view:
-        for one in wanted:
-            draft = getattr(one, "draft", one)
-            if isinstance(one, Reversal | Replacement):
-                bill = find_bill(view, format_bill_id(one.code, one.number))
-                if bill is None or bill.state != "issued":
-                    reason = BillsReason.BILL_UNKNOWN if bill is None else BillsReason.BILL_STATE
-                    raise Rejected(reason, path="bill")
-            if draft is None:
-                continue
-            kind = find_type_at(view, draft.code // 100, parse_instant(draft.issued_at))
-            if kind is None:
-                raise Rejected(BillsReason.TYPE_UNKNOWN, path="code")
-            check_body(replace(draft, network=view.network, number=1), kind.rules)
-        network = view.network
-    if how.as_json:
-        out.json({"dry_run": True, "network": network, "checked": len(wanted)})
-    else:
-        out.say(f"{len(wanted)} checked: the content rules pass; nothing was changed", "bold green")
-
-
-def _print_issued(how: How, answers: list[Issued], done_word: str, said: list[Word | None]) -> None:
-    from tallystick.apps.bills.acts import WORDS
-    from tallystick.contracts.bills.records import format_bill_id
-
-    refused = [one for one in answers if not one.accepted]
-    rows = [
-        {
-            "bill": format_bill_id(one.code, one.number) if one.number else None,
-            "outcome": one.outcome,
-            "entry": one.entry,
-            "path": one.path,
-            "detail": one.detail,
-            "said": word,
-        }
-        for one, word in zip(answers, said, strict=True)
-    ]
-    if how.as_json:
-        out.json({"bills": rows, "refused": len(refused)})
-    else:
-        style = "bold yellow" if refused else "bold green"
-        out.say(f"{len(answers) - len(refused):,} of {len(answers):,} {done_word}", style)
-        shown = [row for row in rows if row["outcome"] != "accepted"] or rows
-        out.table(
-            "refused" if refused else done_word,
-            ("bill", "entry#", "outcome", "field", "found"),
-            [
-                (row["bill"], row["entry"], both(str(row["outcome"])), row["path"], row["detail"])
-                for row in shown[:ITEMS_SHOWN_MAX]
-            ],
-        )
-        if len(shown) > ITEMS_SHOWN_MAX:
-            out.say(f"… and {len(shown) - ITEMS_SHOWN_MAX:,} more; --json has all")
-        for code in dict.fromkeys(one.outcome for one in refused):
-            out.say(f"  {code}: {explain(code, out.language())}")
-        for word, (zh, en) in WORDS.items():
-            if count := said.count(word):
-                out.say(f"{zh} {en}: {count:,}")
-        if "issuing" in said:
-            out.say("  finance's archive must have their bodies first: tally bills deliver")
-    if refused:
-        raise typer.Exit(REFUSED)
+    if isinstance(one, Malformed):
+        raise one
+    draft = getattr(one, "draft", one)
+    if isinstance(one, Reversal | Replacement):
+        bill = find_bill(view, format_bill_id(one.code, one.number))
+        if bill is None or bill.state != "issued":
+            reason = BillsReason.BILL_UNKNOWN if bill is None else BillsReason.BILL_STATE
+            raise Rejected(reason, path="bill")
+    if draft is not None:
+        kind = find_type_at(view, draft.code // 100, parse_instant(draft.issued_at))
+        if kind is None:
+            raise Rejected(BillsReason.TYPE_UNKNOWN, path="code")
+        check_body(replace(draft, network=view.network, number=1), kind.rules)

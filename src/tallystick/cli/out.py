@@ -78,7 +78,12 @@ def warn(line: str, style: str = "yellow") -> None:
 
 def json(value: object) -> None:
     """One canonical JSON value: sorted names, digests in hex, so that scripts can compare."""
-    print(encode(hex_bytes(value)).decode())
+    print(json_text(value))
+
+
+def json_text(value: object) -> str:
+    """The same, as text."""
+    return encode(hex_bytes(value)).decode()
 
 
 def hex_bytes(value: object) -> Any:
