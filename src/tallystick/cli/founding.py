@@ -6,6 +6,7 @@ must not be taken for who vouches for it. See docs/spec/genesis.md.
 
 from __future__ import annotations
 
+import os
 import secrets
 import tomllib
 from pathlib import Path
@@ -303,10 +304,15 @@ def _print_genesis(
         out.warn("No keeper: receipts rest on the operator's word alone.")
 
 
-def write_new(path: Path, data: bytes) -> None:
-    """A new file, never over another; folders are made."""
+def write_new(path: Path, data: bytes, *, private: bool = False) -> None:
+    """A new file, never over another; folders are made. Private: its owner alone reads it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("xb") as file:
+    mode = 0o600 if private else 0o666
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags, mode)
+
+    with open(path, "xb", opener=opener) as file:
         file.write(data)
 
 

@@ -81,8 +81,7 @@ def export(
     with _open(vault, key, passphrase_file) as opened:
         _of(opened, code, number)
         data = opened.export(code, number)
-    write_new(output, data)
-    output.chmod(0o600)
+    write_new(output, data, private=True)
     out.say(f"{output}: {len(data):,} bytes, readable by you alone")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import apsw
 
-from tallystick.durable import write_file
+from tallystick.durable import DiskFull, Naming, write_file
 from tallystick.ledger.ledger import GENESIS_FILE
 from tallystick.ledger.portable import built_beside
 from tallystick.ledger.records import Head
@@ -54,13 +54,15 @@ def _copy(snapshot: Snapshot, path: Path, progress: Callable[[int, int], None] |
     """Page by page; since the snapshot holds its moment, no block makes it begin again."""
     db = apsw.Connection(str(path))
     try:
-        db.execute("PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF")  # synced as a whole later
-        with db.backup("main", snapshot.db, "main") as copying:
-            while not copying.done:
-                copying.step(PAGES_A_STEP)
-                if progress is not None:
-                    progress(copying.page_count - copying.remaining, copying.page_count)
-    except (apsw.CorruptError, apsw.NotADBError) as error:
-        raise Damaged(f"{snapshot.path}: {error}") from error
+        with Naming(snapshot.path):
+            # What was written is made durable as a whole, later.
+            db.execute("PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF")
+            with db.backup("main", snapshot.db, "main") as copying:
+                while not copying.done:
+                    copying.step(PAGES_A_STEP)
+                    if progress is not None:
+                        progress(copying.page_count - copying.remaining, copying.page_count)
+    except DiskFull as error:
+        raise DiskFull(f"there is no room for {path}: make room and try again") from error
     finally:
         db.close()
