@@ -68,6 +68,17 @@ def test_the_step_that_failed_is_named_in_chinese(standing: Counter, receipt: Pa
     assert "第 2 步，条目根：" in tally("verify", receipt, *asked, "zh").out
 
 
+def test_what_cannot_be_read_is_told_without_patterns(standing: Counter, receipt: Path) -> None:
+    shown = decode(receipt.read_bytes().rstrip(), dict[str, Any])
+    shown["header"]["sender"] = "First Hospital"
+    receipt.write_bytes(encode(shown))
+    asked = (receipt, "--trust", standing.trust)
+    (document,) = tally("verify", *asked, "--json").json["documents"]
+    assert document["error"].startswith("header/sender: expected an organisation: ")
+    chinese = "".join(tally("verify", *asked, "--lang", "zh").out.split())
+    assert "单位代号：以小写字母开头" in chinese
+
+
 def test_hidden_folders_and_files_are_not_searched(standing: Counter, receipt: Path) -> None:
     for hidden in (".cache/receipt.json", "deeper/.trash/a/receipt.json", ".receipt.json"):
         path = receipt.parent / hidden

@@ -361,6 +361,7 @@ def _print_many(checked: Sequence[Checked], policy: TrustPolicy) -> None:
 
 
 def _document(checked: Sequence[Checked]) -> dict[str, Any]:
+    from tallystick.cli.forms import in_words
     from tallystick.protocol.values import format_instant
     from tallystick.verify import worst
 
@@ -375,7 +376,7 @@ def _document(checked: Sequence[Checked]) -> dict[str, Any]:
         }
         found = one.verified
         if found is None:
-            row["error"] = one.error
+            row["error"] = in_words(one.error, "en")
         else:
             as_of = found.as_of
             row |= {

@@ -80,8 +80,11 @@ def step(what: str) -> str:
 
 
 def failed(error: str) -> str:
-    """At which step a document failed, in the reader's language."""
-    found = _FAILED_STEP.match(error)
+    """What is wrong with a document, and at which step, in the reader's language."""
+    from tallystick.cli.forms import in_words
+
+    told = in_words(error, out.language())
+    found = _FAILED_STEP.match(told)
     if found is None or out.language() != "zh":
-        return error
-    return f"第 {found[1]} 步，{step(found[2])}：{error[found.end() :]}"
+        return told
+    return f"第 {found[1]} 步，{step(found[2])}：{told[found.end() :]}"
