@@ -59,7 +59,7 @@ def test_the_same_bytes_have_the_same_answer(counter: Counter, desk: BoxDesk) ->
     data = withhold(counter, desk)
     first = desk.submit(data).result()
     assert (first.outcomes, first.repeated) == (["accepted"], False)
-    assert desk.submit(data).result() == replace(first, repeated=True)
+    assert desk.submit(data).result() == first._replace(repeated=True)
     assert list((counter.ledger / "box").iterdir()) == []
 
 

@@ -12,7 +12,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -122,7 +121,7 @@ class BoxDesk(Desk):
         try:
             committed = self._find(header, tx_id)
             if committed is not None:
-                committed = replace(committed, repeated=True)
+                committed = committed._replace(repeated=True)
             else:
                 for old in self._refusals(tx_id):  # of an earlier try with the same bytes
                     old.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import NamedTuple, Self
 
@@ -253,7 +253,7 @@ class EmbeddedEngine:
             if refusal is not None:
                 waiting.future.set_exception(refusal)
             else:
-                waiting.future.set_result(replace(original.future.result(), repeated=True))
+                waiting.future.set_result(original.future.result()._replace(repeated=True))
 
     def _order(self, taken: list[_Waiting]) -> None:
         ledger = self._ledger

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from tallystick.protocol.errors import TallystickError
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(NamedTuple):
     """What became of a transaction that is on the ledger."""
 
     tx_id: str
@@ -30,7 +29,7 @@ class Committed:
     """Unix seconds of its block."""
     repeated: bool = False
     """It was on the ledger before; this is the old answer."""
-    why: Mapping[int, str] = field(default_factory=dict)
+    why: Mapping[int, str] = MappingProxyType({})
     """Of refused items, by n: the field at fault and more, for people. Not in an old answer: the
     log has the reasons alone."""
 

@@ -130,9 +130,18 @@ class Ledger:
 
     def admit(self, at: int, transactions: Sequence[Transaction]) -> list[Admission]:
         """Which of these may be ordered in one block at `at`, judged by the state before it."""
-        taken: dict[tuple[str, bytes], str] = {}
+        taken: set[tuple[str, bytes]] = set()
+        state, found = StagedState(self._rows), list[Admission]()
         with naming_the_file(self.store.path):
-            return [self._admit(at, transaction, taken) for transaction in transactions]
+            for transaction in transactions:
+                name = (transaction.header.sender, transaction.header.idempotency)
+                verdict: Admission = _taken_twice()
+                if name not in taken:
+                    verdict = self._judge(state, self.store, self._head.block + 1, at, transaction)
+                if verdict is None:
+                    taken.add(name)
+                found.append(verdict)
+        return found
 
     def execute(self, at: int, transactions: Sequence[Transaction]) -> Executed:
         """Execute the next block, of admitted transactions; `commit` makes it last."""
@@ -192,12 +201,13 @@ class Ledger:
             head = snapshot.head()
             at = max(at, head.at)
             rows = VerifiedRows(snapshot, head.state)
-            verdict = self._judge(rows, snapshot, head.block + 1, at, transaction)
+            state = StagedState(rows)
+            verdict = self._judge(state, snapshot, head.block + 1, at, transaction)
             if isinstance(verdict, Rejected):
                 raise verdict
             env = environment(self.genesis, self.network, head.block + 1, at)
             return execute_transaction(
-                StagedState(rows),
+                state,
                 self.rules,
                 env,
                 head.size,
@@ -211,24 +221,9 @@ class Ledger:
         with self.store.snapshot() as snapshot:
             yield View(snapshot, self.genesis, self.network)
 
-    def _admit(
-        self, at: int, transaction: Transaction, taken: dict[tuple[str, bytes], str]
-    ) -> Admission:
-        name = (transaction.header.sender, transaction.header.idempotency)
-        before = taken.get(name)
-        if before is not None:
-            return Rejected(
-                LedgerReason.IDEMPOTENCY_CONFLICT, "twice in one block", path="header/idempotency"
-            )
-        block = self._head.block + 1
-        verdict = self._judge(self._rows, self.store, block, at, transaction)
-        if verdict is None:
-            taken[name] = transaction.tx_id
-        return verdict
-
     def _judge(
         self,
-        rows: VerifiedRows,
+        state: StagedState,
         store: Connection,
         block: int,
         at: int,
@@ -246,10 +241,16 @@ class Ledger:
         if block < action.from_block or (ends is not None and block >= ends):
             return Rejected(LedgerReason.ACTION_INACTIVE, header.action, path="header/action")
         try:
-            admit(StagedState(rows), header, at)
+            admit(state, header, at)
         except Rejected as refusal:
             return refusal
         return None
+
+
+def _taken_twice() -> Rejected:
+    return Rejected(
+        LedgerReason.IDEMPOTENCY_CONFLICT, "twice in one block", path="header/idempotency"
+    )
 
 
 def _read_founding_file(path: Path) -> bytes:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from tallystick.protocol import merkle
 from tallystick.protocol.canonical import Meta, Raw, Record, decode, encode, parse
@@ -72,12 +71,13 @@ class _Wire(Record):
     signature: Signature
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(NamedTuple):
     """A transaction, every item decoded as its action's record; authentic once it was verified."""
 
     data: bytes
     header: Header
+    message: bytes
+    """The signing bytes."""
     tx_id: str
     items: Sequence[Any]
     item_hashes: Sequence[bytes]
@@ -86,7 +86,7 @@ class Transaction:
 
     def signed(self) -> tuple[bytes, bytes, bytes]:
         """Key, message and signature: all that `verify` looks at."""
-        return self.header.key, signing_bytes(self.header), self.signature
+        return self.header.key, self.message, self.signature
 
     def verify(self) -> None:
         """Raise `VerificationFailed` unless the header's key signed this transaction."""
@@ -199,10 +199,12 @@ def parse_transaction(
         )
     if header.root != items_root(hashes):
         raise VerificationFailed("items differ from the signed root", path="header/root")
+    message = signing_bytes(header)
     return Transaction(
         data=data,
         header=header,
-        tx_id=transaction_id(signing_bytes(header)),
+        message=message,
+        tx_id=transaction_id(message),
         items=items,
         item_hashes=hashes,
         signature=wire.signature,
