@@ -50,10 +50,17 @@ SINGLES_UNDER_WAY = 2_000
 """Of each of two submitters."""
 UNDER_WAY = 12
 """Transactions that may wait in the engine: as many as hospitals, and one."""
-SEALED_TOGETHER = 500
+SEALED_TOGETHER = 200
 RESTARTS = 9
 SMALL = 50_000
 """Bills of the ledger with which a restart is compared."""
+
+
+class Rate(NamedTuple):
+    """Bills per CPU-second, and per second."""
+
+    cpu: float
+    wall: float
 
 
 class Rates(NamedTuple):
@@ -86,16 +93,16 @@ class Ground:
         with EmbeddedEngine(self.ledger) as engine:
             yield engine
 
-    def grow(self, bills: int) -> tuple[float, float]:
+    def grow(self, bills: int, reference: references.Decoding | None = None) -> Rate:
         """Issue bills in batches: bills per CPU-second and per second, signing left out.
 
         One thread does all that the engine's threads do to a batch: authenticate, admit, execute,
         commit, in blocks as large as the engine makes them, and move the WAL when it is large.
         """
-        ledger, now = self.ledger, int(time.time())
+        ledger, now, cpu, wall = self.ledger, int(time.time()), 0.0, 0.0
         signed = [self.load.bills(BATCH, now) for _ in range(bills // BATCH)]
-        cpu, wall = time.process_time(), time.perf_counter()
         for at in range(0, len(signed), BLOCK):
+            cpu, wall = cpu - time.process_time(), wall - time.perf_counter()
             block = [ledger.check(data) for data in signed[at : at + BLOCK]]
             refused = [each for each in ledger.admit(now, block) if each is not None]
             outcomes = ledger.execute(now, block).outcomes
@@ -104,9 +111,11 @@ class Ground:
                 raise RuntimeError("a bill of the load was refused")
             if ledger.store.wal_bytes() > WAL_BYTES_SOFT_MAX:
                 ledger.store.checkpoint()
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+            cpu, wall = cpu + time.process_time(), wall + time.perf_counter()
+            if reference is not None:
+                reference.take()
         self.bills += len(signed) * BATCH
-        return len(signed) * BATCH / cpu, len(signed) * BATCH / wall
+        return Rate(len(signed) * BATCH / cpu, len(signed) * BATCH / wall)
 
     def grow_by_engine(self, engine: EmbeddedEngine, bills: int) -> float:
         """The same through the engine: bills a second."""
@@ -130,14 +139,11 @@ class Ground:
             progress.say(f"{self.bills:,} bills")
 
     def measure(self, mark: int) -> None:
-        """Rates at this size; the reference is taken before and after each window."""
-        windows, commits = [], list[float]()
-        before = references.decoding(3)
+        """Rates at this size; the reference is taken after each block."""
+        windows, commits, reference = [], list[float](), references.Decoding()
         for _ in range(WINDOWS):
-            cpu, wall = self.grow(WINDOW * BATCH)
-            after = references.decoding(3)
-            windows.append((cpu, wall, 2 * cpu / (before + after)))
-            before = after
+            cpu, wall = self.grow(WINDOW * BATCH, reference)
+            windows.append((cpu, wall, cpu / reference.rate()))
         with self.engine() as engine, _timed_commits(self.ledger.store, commits):
             by_engine = [self.grow_by_engine(engine, WINDOW * BATCH) for _ in range(WINDOWS)]
         cpus, walls, ratios = zip(*windows, strict=True)
@@ -273,6 +279,7 @@ def _seal(folder: Path, kind: ReferenceType, count: int) -> tuple[float, float, 
     made = [make_draft(n, kind.scene, institution=institution, issued_at=now) for n in range(count)]
     drafts = [replace(each, network=bytes(32), number=n + 1) for n, each in enumerate(made)]
     key, rates, ratios = vault_key_from_seed(secrets.token_bytes(32)), [], []
+    reference = references.Decoding()
     with Vault.open(folder, key.secret) as vault:
         for at in range(0, count, SEALED_TOGETHER):
             start = time.process_time()
@@ -282,7 +289,8 @@ def _seal(folder: Path, kind: ReferenceType, count: int) -> tuple[float, float, 
             ]
             vault.put_many([one.prepared() for one in sealed])
             rates.append(len(sealed) / (time.process_time() - start))
-            ratios.append(rates[-1] / references.decoding(1))
+            reference.take()
+            ratios.append(rates[-1] / reference.rate())
     return median(rates), median(ratios), sum(len(encode(each)) for each in drafts) / count
 
 
