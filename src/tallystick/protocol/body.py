@@ -20,7 +20,7 @@ from operator import itemgetter
 from typing import Any
 
 from tallystick.protocol import merkle
-from tallystick.protocol.canonical import INTEGER_MAX, Raw, decode, encode, parse
+from tallystick.protocol.canonical import INTEGER_MAX, Raw, decode, decoder, encode, parse
 from tallystick.protocol.errors import Malformed, VerificationFailed
 
 SECRET_BYTES = 32
@@ -165,21 +165,34 @@ def _encoded_leaves(data: bytes) -> list[tuple[bytes, bytes]]:
     """`leaves`, with each value as it lies in the canonical bytes."""
     found: list[tuple[bytes, bytes]] = []
     for name, raw in parse(data, dict[str, Raw]).items():
-        _check_name(name)
-        path, value = name.encode(), bytes(raw)
+        value, path = bytes(raw), _path(name)
         if value[:1] == b"[" and value != b"[]":
-            lines = parse(value, list[Raw])
+            lines = _read_lines(value)
             found += [(b"%b/%d" % (path, index), bytes(line)) for index, line in enumerate(lines)]
         elif value[:1] == b"{" and value != b"{}":
-            for inner, member in parse(value, dict[str, Raw]).items():
-                _check_name(inner)
-                found.append((b"%b/%b" % (path, inner.encode()), bytes(member)))
+            members = _read_members(value).items()
+            found += [(_path(name, inner), bytes(member)) for inner, member in members]
         else:
             found.append((path, value))
     if not 1 <= len(found) <= DISCLOSURES_MAX:
         raise Malformed(f"{len(found)} fields and lines, not 1 to {DISCLOSURES_MAX}")
-    found.sort(key=itemgetter(0))
+    found.sort()  # no path stands twice, so values are never compared
     return found
+
+
+_read_members = decoder(dict[str, Raw]).decode
+_read_lines = decoder(list[Raw]).decode
+"""Of values that lay within what was parsed: they are sound JSON already."""
+
+
+@lru_cache(maxsize=4_096)
+def _path(name: str, inner: str | None = None) -> bytes:
+    """The path of a field, or of a member of it; `Malformed` unless the names are names."""
+    _check_name(name)
+    if inner is None:
+        return name.encode()
+    _check_name(inner)
+    return f"{name}/{inner}".encode()
 
 
 def _root(disclosures: Sequence[bytes]) -> bytes:
