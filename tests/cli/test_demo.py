@@ -61,9 +61,10 @@ def test_it_leaves_a_hundred_proofs_of_every_kind_that_anyone_can_verify(demo: P
         ("reversed", "not_good", 3),
         ("refused", "refused", 3),
     ):
-        assert len(list((demo / "receipts" / kind).iterdir())) >= 100
+        left = sorted((demo / "receipts").glob(f"{kind}-*.json"))
+        assert len(left) >= 100
         status = ("--status",) if kind == "issued" else ()
-        answer = tally("verify", demo / "receipts" / kind, "--trust", trust, *status, "--json")
+        answer = tally("verify", *left, "--trust", trust, *status, "--json")
         assert answer.code == code
         assert {each["verdict"] for each in answer.json["documents"]} == {verdict}
     assert list((demo / "receipts").rglob("trust*")) == []
@@ -89,7 +90,8 @@ def test_what_it_leaves_is_a_sound_ledger_that_commands_read(demo: Path) -> None
     assert done("doctor", ledger, "--json").json["sound"] is True
     status = done("status", ledger, "--json").json
     assert [keeper["size"] for keeper in status["keepers"]][1:] == [status["size"]] * 3
-    first = next((demo / "receipts" / "issued").iterdir()).stem.replace("-", ":")
+    first = min((demo / "receipts").glob("issued-*")).stem.removeprefix("issued-")
+    first = first.replace("-", ":")
     assert done("bills", "show", first, "--dir", ledger, "--json").json["state"] == "issued"
 
 

@@ -67,7 +67,7 @@ def demo(
 
     It leaves proofs to try and tamper with.
 
-    Leaves DIR/receipts/issued, reversed and refused, and apart from them DIR/trust/trust.json.
+    Leaves DIR/receipts/*.json, issued, reversed and refused, and apart DIR/trust/trust.json.
     """
     from tallystick.cli.demo_processes import processes
     from tallystick.cli.demo_world import clear, make_world
@@ -158,15 +158,15 @@ def _prove(
         for one in some[: 2 * PROOFS_MIN]:
             entries.append((one.entry or 0, slot_key(one.code, one.number)))
             name = format_bill_id(one.code, one.number).replace(":", "-")
-            paths.append(root / kind / f"{name}.json")
+            paths.append(root / f"{kind}-{name}.json")
     for index in (index for fraud in frauds for index in fraud.entries):
         entries.append((index, None))
-        paths.append(root / "refused" / f"entry-{index:08d}.json")
+        paths.append(root / f"refused-entry-{index:08d}.json")
     made = make_receipts(
         market.world.ledger, entries, keepers_min=3, wait_seconds=90, log_signer=market.world.log
     )
+    root.mkdir(exist_ok=True)
     for path, data in zip(paths, made, strict=True):
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     now, verifier = market.node.clock.now(), Verifier(market.world.policy)
     started = time.monotonic()
@@ -174,7 +174,7 @@ def _prove(
     seconds = time.monotonic() - started
     expected = {"issued": Verdict.GOOD, "reversed": Verdict.NOT_GOOD, "refused": Verdict.REFUSED}
     for path, verified in zip(paths, found, strict=True):
-        if verified.verdict is not expected[path.parent.name]:
+        if verified.verdict is not expected[path.name.partition("-")[0]]:
             raise RuntimeError(f"{path} is {verified.verdict.name}")
     bill = format_bill_id(standing[0].code, standing[0].number)
     _print_proof(bill, paths[0], made[0], found[0], market.world)
