@@ -317,3 +317,13 @@ def test_the_root_of_the_bytes_is_the_root_of_the_body(body: dict[str, Any]) -> 
 def test_bytes_that_are_no_body_have_no_root(body: dict[str, Any]) -> None:
     with pytest.raises(Malformed):
         encoded_root(encode(body), SECRET)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b'{"a":{"\xc9\x00":1}}', b'{"a":{"b":"\xff"},"\xff":1}', b'{"a":[[[]]', b'{"a":{"B":1}}'],
+)
+def test_a_root_is_made_of_sound_bodies_only(data: bytes) -> None:
+    """What lies deeper is looked at when it is divided, not when the whole is read."""
+    with pytest.raises(Malformed):
+        encoded_root(data, SECRET)

@@ -20,7 +20,7 @@ from operator import itemgetter
 from typing import Any
 
 from tallystick.protocol import merkle
-from tallystick.protocol.canonical import INTEGER_MAX, Raw, decode, decoder, encode, parse
+from tallystick.protocol.canonical import INTEGER_MAX, Raw, decode, encode, parse
 from tallystick.protocol.errors import Malformed, VerificationFailed
 
 SECRET_BYTES = 32
@@ -167,10 +167,10 @@ def _encoded_leaves(data: bytes) -> list[tuple[bytes, bytes]]:
     for name, raw in parse(data, dict[str, Raw]).items():
         value, path = bytes(raw), _path(name)
         if value[:1] == b"[" and value != b"[]":
-            lines = _read_lines(value)
+            lines = parse(value, list[Raw])
             found += [(b"%b/%d" % (path, index), bytes(line)) for index, line in enumerate(lines)]
         elif value[:1] == b"{" and value != b"{}":
-            members = _read_members(value).items()
+            members = parse(value, dict[str, Raw]).items()
             found += [(_path(name, inner), bytes(member)) for inner, member in members]
         else:
             found.append((path, value))
@@ -178,11 +178,6 @@ def _encoded_leaves(data: bytes) -> list[tuple[bytes, bytes]]:
         raise Malformed(f"{len(found)} fields and lines, not 1 to {DISCLOSURES_MAX}")
     found.sort()  # no path stands twice, so values are never compared
     return found
-
-
-_read_members = decoder(dict[str, Raw]).decode
-_read_lines = decoder(list[Raw]).decode
-"""Of values that lay within what was parsed: they are sound JSON already."""
 
 
 @lru_cache(maxsize=4_096)
