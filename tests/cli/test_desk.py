@@ -112,4 +112,8 @@ def test_a_damaged_file_of_what_is_under_way_is_named(counter: Counter) -> None:
     assert (answer.code, answer.error["code"]) == (5, "office.pending_damaged")
     assert str(damaged) in answer.error["detail"] and "pending/" in answer.error["todo_en"]
     damaged.rename(counter.folder / "kept.tx")
+    damaged.symlink_to(counter.folder / "kept.tx")
+    unread = counter.act("hospital-01", *issue)
+    assert (unread.code, unread.error["code"]) == (5, "office.pending_damaged"), "never passed over"
+    damaged.unlink()
     assert counter.act("hospital-01", *issue).code == 0

@@ -62,9 +62,9 @@ def unpack(data: bytes) -> list[bytes]:
     return found
 
 
-def collect(folder: Path, suffix: str = SEALED) -> Iterator[Letter]:
+def collect(folder: Path) -> Iterator[Letter]:
     """What lies there, by name. Who posts may be hostile: plain files only, nothing over-long."""
-    for path in sorted(folder.glob(f"[!.]*{suffix}")):
+    for path in sorted(folder.glob(f"[!.]*{SEALED}")):
         try:
             data = read_file(path, FILE_BYTES_MAX)
         except OSError:  # a link, or taken by another reader meanwhile

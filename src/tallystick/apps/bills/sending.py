@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tallystick.apps.bills import mail
+from tallystick.durable import read_file
 from tallystick.ledger.engine import Committed
 from tallystick.ledger.receipts import SignedParts
 from tallystick.protocol.canonical import parse
 from tallystick.protocol.errors import Busy, Damaged, Malformed, VerificationFailed
 from tallystick.protocol.keys import Signer
 from tallystick.protocol.transaction import (
+    TRANSACTION_BYTES_MAX,
     Item,
     read_transaction,
     sign_transaction,
@@ -98,11 +100,12 @@ class Sending:
 
     def send_again(self, schemas: Mapping[str, type[Item]]) -> Iterator[Sent]:
         """Submit again, one by one, what has had no answer yet; `PendingDamaged` names a file."""
-        for letter in mail.collect(self._folder, SUFFIX):
-            try:
+        for path in sorted(self._folder.glob(f"[!.]*{SUFFIX}")):
+            try:  # our own folder: what cannot be read must not be taken for never sent
+                letter = mail.Letter(path, read_file(path, TRANSACTION_BYTES_MAX))
                 transaction = read_transaction(letter.data, self._network, schemas)
-            except (Malformed, VerificationFailed) as error:
-                raise PendingDamaged(f"{letter.path}: {error}") from error
+            except (OSError, Malformed, VerificationFailed) as error:
+                raise PendingDamaged(f"{path}: {error}") from error
             answer = self._submit_patiently(letter.data)
             yield Sent(letter, transaction.tx_id, transaction.items, answer)
 
