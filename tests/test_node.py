@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from province import CODE
-from world import World, genesis_file, signer
+from world import World, genesis_file, signer, until
 
 from tallystick import node as module
 from tallystick.contracts.bills.records import Bill
@@ -38,18 +36,6 @@ def world(tmp_path: Path) -> World:
 def running(world: World) -> Iterator[Node]:
     with Node.open(world.folder, signer("log"), clock=world.clock()) as node:
         yield node
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    for _ in range(500):
-        try:
-            found = condition()
-        except LookupError:
-            found = None
-        if found:
-            return found
-        time.sleep(0.01)
-    raise AssertionError("it did not happen")
 
 
 def audit(world: World) -> None:

@@ -6,12 +6,11 @@ a keeper and an archive in folders of their own, and at the end a reader who has
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 from vaults import VAULT_KEY, business_of, check_content, prepare, record_of, root_of
-from world import KEEPER, World, signer
+from world import KEEPER, World, signer, until
 
 from tallystick.contracts.bills.items import Archived, Issue
 from tallystick.contracts.bills.records import Bill
@@ -45,19 +44,6 @@ def issue_item(world: World, body: Prepared) -> Issue:
         holder=b"h" * 32,
         **{name: shown.get(name, 0) for name in names},
     )
-
-
-def until(condition: Any) -> Any:
-    """Wait for what another thread does: at most some seconds."""
-    for _ in range(500):
-        try:
-            found = condition()
-        except LookupError:
-            found = None
-        if found:
-            return found
-        time.sleep(0.01)
-    raise AssertionError("it did not happen")
 
 
 def test_a_bill_is_born_vouched_for_archived_and_verified_by_a_stranger(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ Invariant: whatever a test does to it, `check` holds afterwards, or the test say
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -319,3 +320,16 @@ def bill_of(world: World, number: int) -> Bill | None:
     """What befell a number of the world's code."""
     with world.ledger.view() as view:
         return view.get(CODE * 10**10 + number, Bill)
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """What a condition gives once it holds: waits for other threads, at most some seconds."""
+    for _ in range(500):
+        try:
+            found = condition()
+        except LookupError:
+            found = None
+        if found:
+            return found
+        time.sleep(0.01)
+    raise AssertionError("it did not happen")

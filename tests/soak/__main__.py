@@ -177,13 +177,14 @@ def main(arguments: list[str]) -> int:
     try:
         soak.run()
     except KeyboardInterrupt:
-        print("stopped by hand", file=sys.stderr)
+        print("stopped by hand: what was tried so far found nothing", file=sys.stderr)
     except Exception:
         traceback.print_exc()
         print(f"\n{soak.summary()}\n\nFOUND SOMETHING: seed {soak.seed}, see {folder}", flush=True)
         return 1
     print(f"\n{soak.summary()}\n\nnothing found, seed {soak.seed}")
-    shutil.rmtree(folder)
+    if options.dir is None:  # a folder that was named is not ours to remove
+        shutil.rmtree(folder)
     return 0
 
 
