@@ -23,7 +23,7 @@ from benchmarks.figures import Figure, Figures
 from tallystick.apps.bills.acts import seal
 from tallystick.apps.bills.catalogue import TYPES, ReferenceType, Scene
 from tallystick.apps.bills.generate import make_draft, make_institution
-from tallystick.contracts.bills.records import Bill
+from tallystick.contracts.bills.records.bills import Bill
 from tallystick.contracts.kit.context import slot_key
 from tallystick.engines.embedded import EmbeddedEngine
 from tallystick.keyring import vault_key_from_seed

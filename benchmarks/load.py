@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from tallystick.contracts.bills.items import Allot, Block, DefineType, Issue
-from tallystick.contracts.bills.records import TypeRules
+from tallystick.contracts.bills.items.bills import Allot, Block, DefineType, Issue
+from tallystick.contracts.bills.records.bills import TypeRules
 from tallystick.keyring import KeySigner, signer_from_seed
 from tallystick.ledger.ledger import Ledger
 from tallystick.node import rules
@@ -38,7 +38,6 @@ TYPE_RULES = TypeRules(
     item_codes=tuple(f"{n:02d}" for n in range(1, 15)),
     liability="required",
     ack="record",
-    claimable=True,
     issue_past_seconds_max=86_400,
     issue_future_seconds_max=120,
     archive_within_seconds=0,

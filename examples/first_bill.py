@@ -13,7 +13,7 @@ from tallystick.apps.bills.catalogue import TYPES
 from tallystick.apps.bills.generate import make_draft
 from tallystick.apps.bills.holders import derive_holder_key
 from tallystick.apps.bills.office import Office
-from tallystick.contracts.bills.items import Allot, Block
+from tallystick.contracts.bills.items.bills import Allot, Block
 from tallystick.contracts.kit.context import slot_key
 from tallystick.engines.clock import Clock
 from tallystick.keyring import generate, generate_vault_key

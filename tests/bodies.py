@@ -10,7 +10,7 @@ from typing import Any, Literal
 from tallystick.apps.bills.catalogue import MEDICAL_ITEMS, TYPES
 from tallystick.apps.bills.generate import make_draft, make_institution
 from tallystick.contracts.bills.body import Body, Relates
-from tallystick.contracts.bills.records import TypeRules, format_bill_id
+from tallystick.contracts.bills.records.bills import TypeRules, format_bill_id
 from tallystick.protocol.canonical import replace
 
 Setting = Literal["outpatient", "inpatient"]

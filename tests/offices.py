@@ -24,9 +24,9 @@ from tallystick.apps.bills.generate import make_draft
 from tallystick.apps.bills.holders import derive_holder_key
 from tallystick.apps.bills.office import Office
 from tallystick.contracts.bills.body import Body
-from tallystick.contracts.bills.items import Allot, Block
-from tallystick.contracts.bills.records import Bill, Issuer, TypeRules, format_bill_id
-from tallystick.contracts.bills.views import find_bill, find_issuer
+from tallystick.contracts.bills.items.bills import Allot, Block
+from tallystick.contracts.bills.records.bills import Bill, Issuer, TypeRules, format_bill_id
+from tallystick.contracts.bills.views.bills import find_bill, find_issuer
 from tallystick.engines.clock import Clock
 from tallystick.keyring import KeySigner, delivery_key_from_seed, signer_from_seed
 from tallystick.ledger.engine import Committed

@@ -13,7 +13,7 @@ from acts import Acts, founder, nonce
 from bodies import OUTPATIENT
 
 from tallystick.contracts.bills import DOMAIN
-from tallystick.contracts.bills.items import (
+from tallystick.contracts.bills.items.bills import (
     Allot,
     Block,
     DefineType,
@@ -21,7 +21,7 @@ from tallystick.contracts.bills.items import (
     Replace,
     Reverse,
 )
-from tallystick.contracts.bills.records import (
+from tallystick.contracts.bills.records.bills import (
     PARTS,
     Allotment,
     Bill,
@@ -30,7 +30,7 @@ from tallystick.contracts.bills.records import (
     format_bill_id,
     remaining,
 )
-from tallystick.contracts.bills.views import account, find_allotment, find_bill
+from tallystick.contracts.bills.views.bills import account, find_allotment, find_bill
 from tallystick.contracts.kit import intervals
 from tallystick.contracts.members import DOMAIN as MEMBERS
 from tallystick.protocol.canonical import replace
@@ -44,12 +44,23 @@ BLOCK = 1_000
 
 PARTIAL_RULES = replace(OUTPATIENT, partial_reversal=True, zero_total=True, liability="optional")
 DEPOSIT_RULES = replace(
-    OUTPATIENT, deposit=True, claimable=False, liability="absent", partial_reversal=True
+    OUTPATIENT, deposit=True, claims=None, liability="absent", partial_reversal=True
 )
 ISSUER_ACTIONS = (
     *("bills.issue", "bills.reverse", "bills.replace", "bills.withhold", "bills.release"),
     *("bills.allot", "bills.give_back", "bills.void_numbers", "bills.recall", "bills.opening"),
     *("bills.suspend_allotment", "bills.resume_allotment"),
+    *("bills.rebind", "bills.reversal_request", "bills.cancel_reversal", "bills.plan"),
+    *("bills.exchange", "bills.reprint", "bills.confirm_printed", "bills.cancel_exchange"),
+    *("bills.recover", "bills.declare_lost", "bills.issue_offline", "bills.account_block"),
+    *("bills.account_period", "bills.accept_account", "bills.return_account"),
+    *("bills.order_erasure", "bills.erased", "bills.answer"),
+)
+REIMBURSER_ACTIONS = (
+    *("bills.lock", "bills.renew", "bills.release_lock", "bills.reject", "bills.settle"),
+    *("bills.settled_before", "bills.supplement", "bills.claw_back", "bills.accept_plan"),
+    *("bills.waive_share", "bills.ready", "bills.book", "bills.unbook", "bills.dispute"),
+    "bills.erased",
 )
 FIELDS: dict[str, Any] = {"root": b"r" * 32, "holder": b"h" * 32}
 
@@ -65,7 +76,9 @@ class Province(Acts):
                 founder("city", *ISSUER_ACTIONS),
                 founder("hospital", *ISSUER_ACTIONS),
                 founder("clinic", *ISSUER_ACTIONS),
-                founder("insurer"),
+                founder("insurer", *REIMBURSER_ACTIONS),
+                founder("mutual", *REIMBURSER_ACTIONS),
+                founder("fund", *REIMBURSER_ACTIONS, "bills.statute"),
             ],
         )
         self.at += 4 * 3600

@@ -12,7 +12,7 @@ from province import CODE
 from world import World, genesis_file, signer, until
 
 from tallystick import node as module
-from tallystick.contracts.bills.records import Bill
+from tallystick.contracts.bills.records.bills import Bill
 from tallystick.contracts.kit.context import slot_key
 from tallystick.contracts.members.actions.keepers import AddKeeper
 from tallystick.durable import Locked

@@ -12,9 +12,9 @@ from typing import Any
 from vaults import VAULT_KEY, business_of, check_content, prepare, record_of, root_of
 from world import KEEPER, World, signer, until
 
-from tallystick.contracts.bills.items import Archived, Issue
-from tallystick.contracts.bills.records import Bill
-from tallystick.contracts.bills.views import find_issuer
+from tallystick.contracts.bills.items.bills import Archived, Issue
+from tallystick.contracts.bills.records.bills import Bill
+from tallystick.contracts.bills.views.bills import find_issuer
 from tallystick.contracts.kit.context import slot_key
 from tallystick.keyring import delivery_key_from_seed
 from tallystick.ledger.engine import Committed

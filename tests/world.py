@@ -22,8 +22,8 @@ from leaves import block_leaves
 from province import CODE, FIELDS, ISSUER_ACTIONS, Province, parts
 
 from tallystick.contracts import bills, members
-from tallystick.contracts.bills.items import Allot, Block, DefineType, Issue
-from tallystick.contracts.bills.records import Bill
+from tallystick.contracts.bills.items.bills import Allot, Block, DefineType, Issue
+from tallystick.contracts.bills.records.bills import Bill
 from tallystick.contracts.kit.context import Key
 from tallystick.engines.clock import Clock
 from tallystick.keyring import KeySigner, signer_from_seed

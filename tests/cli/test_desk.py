@@ -15,7 +15,7 @@ from tallystick.apps.bills.acts import Reversal
 from tallystick.apps.bills.office import Office
 from tallystick.cli.desk import BoxDesk, open_node
 from tallystick.cli.offices import office_over
-from tallystick.contracts.bills.items import Withhold
+from tallystick.contracts.bills.items.bills import Withhold
 from tallystick.contracts.kit.reasons import LedgerReason
 from tallystick.durable import Locked
 from tallystick.keyring import load, load_vault_key

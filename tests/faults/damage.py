@@ -16,8 +16,8 @@ from typing import Any
 
 from faults.ground import CODE, Ground, found, make_block, signer
 
-from tallystick.contracts.bills.records import Allotment, Bill
-from tallystick.contracts.bills.views import find_allotment
+from tallystick.contracts.bills.records.bills import Allotment, Bill
+from tallystick.contracts.bills.views.bills import find_allotment
 from tallystick.contracts.kit.context import slot_key
 from tallystick.ledger.feed import FeedReader, FeedWriter
 from tallystick.ledger.ledger import GENESIS_FILE, Ledger

@@ -17,7 +17,7 @@ import apsw
 from bodies import OUTPATIENT
 from leaves import block_leaves
 
-from tallystick.contracts.bills.items import Allot, Block, DefineType, Issue
+from tallystick.contracts.bills.items.bills import Allot, Block, DefineType, Issue
 from tallystick.keyring import signer_from_seed
 from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.records import Head

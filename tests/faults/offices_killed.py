@@ -24,8 +24,8 @@ from offices import City, signer
 from tallystick.apps.bills.acts import Reversal
 from tallystick.apps.bills.catalogue import TYPES, Scene
 from tallystick.apps.bills.office import Office
-from tallystick.contracts.bills.records import Bill
-from tallystick.contracts.bills.views import find_bill
+from tallystick.contracts.bills.records.bills import Bill
+from tallystick.contracts.bills.views.bills import find_bill
 from tallystick.node import Node
 from tallystick.protocol.body import encoded_root
 from tallystick.protocol.values import parse_instant

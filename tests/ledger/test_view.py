@@ -8,7 +8,7 @@ import pytest
 from province import CODE
 from world import World
 
-from tallystick.contracts.bills.records import Allotment, Bill
+from tallystick.contracts.bills.records.bills import Allotment, Bill
 from tallystick.contracts.kit.context import slot_key
 from tallystick.protocol.errors import Damaged
 from tallystick.protocol.row import row_key

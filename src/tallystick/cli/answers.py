@@ -57,7 +57,7 @@ class Answers:
 
     def add(self, answers: Iterable[Issued], said: Iterable[Word | None]) -> None:
         """The next ones, in order."""
-        from tallystick.contracts.bills.records import format_bill_id
+        from tallystick.contracts.bills.records.bills import format_bill_id
 
         for one, word in zip(answers, said, strict=True):
             row = {

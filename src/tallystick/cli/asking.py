@@ -37,8 +37,8 @@ def show(
     from tallystick.cli.reading import reading
     from tallystick.contracts.bills.amounts import format_amount
     from tallystick.contracts.bills.reasons import BillsReason
-    from tallystick.contracts.bills.records import format_bill_id
-    from tallystick.contracts.bills.views import find_bill
+    from tallystick.contracts.bills.records.bills import format_bill_id
+    from tallystick.contracts.bills.views.bills import find_bill
     from tallystick.protocol.errors import Rejected
 
     bill_id = format_bill_id(*parse_bill(bill))
@@ -77,7 +77,7 @@ def list_(
     from tallystick.cli.inputs import parse_range
     from tallystick.cli.reading import reading
     from tallystick.contracts.bills.amounts import format_amount
-    from tallystick.contracts.bills.views import find_bills
+    from tallystick.contracts.bills.views.bills import find_bills
 
     with reading(folder) as view:
         found = list(islice(find_bills(view, code, *parse_range(range_), issuer), limit + 1))
@@ -109,7 +109,7 @@ def types(
     """The newest version of each bill type, or all rules of one."""
     from tallystick.cli.numbers import print_type
     from tallystick.cli.reading import reading
-    from tallystick.contracts.bills.views import find_type, list_types
+    from tallystick.contracts.bills.views.bills import find_type, list_types
 
     with reading(folder) as view:
         one = None if type_ is None else find_type(view, type_)
@@ -126,7 +126,7 @@ def types(
                 (
                     *(str(kind.type), kind.type_version, kind.valid_from),
                     *(" ".join(kind.rules.currencies), kind.rules.ack),
-                    "yes" if kind.rules.claimable else "no",
+                    "yes" if kind.rules.claims else "no",
                 )
                 for kind in found
             ],
@@ -141,8 +141,8 @@ def allotments(
 ) -> None:
     """Who holds which numbers, and how many are left."""
     from tallystick.cli.reading import reading
-    from tallystick.contracts.bills.records import remaining
-    from tallystick.contracts.bills.views import list_allotments
+    from tallystick.contracts.bills.records.bills import remaining
+    from tallystick.contracts.bills.views.bills import list_allotments
 
     with reading(folder) as view:
         found = list(list_allotments(view, code, holder=holder))
@@ -166,9 +166,9 @@ def account(
     """Where each number of an allotment is (核销). Issued, void, granted, returned, left."""
     from tallystick.cli.reading import reading
     from tallystick.contracts.bills.reasons import BillsReason
-    from tallystick.contracts.bills.records import allotment_id
-    from tallystick.contracts.bills.views import account as account_of
-    from tallystick.contracts.bills.views import find_allotment
+    from tallystick.contracts.bills.records.bills import allotment_id
+    from tallystick.contracts.bills.views.bills import account as account_of
+    from tallystick.contracts.bills.views.bills import find_allotment
     from tallystick.protocol.errors import Rejected
 
     with reading(folder) as view:

@@ -145,7 +145,7 @@ def _prove(
     """Leave receipts of every kind, verify all of them offline, and show one."""
     from tallystick.cli.demo_processes import wait_for_keepers
     from tallystick.cli.reading import make_receipts
-    from tallystick.contracts.bills.records import format_bill_id
+    from tallystick.contracts.bills.records.bills import format_bill_id
     from tallystick.contracts.kit.context import Key, slot_key
     from tallystick.verify import Verdict, Verifier
 

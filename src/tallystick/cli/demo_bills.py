@@ -23,7 +23,7 @@ from tallystick.cli.demo_world import Hospital, World
 from tallystick.cli.desk import NodeDesk
 from tallystick.cli.offices import office_over
 from tallystick.contracts.bills.body import Body
-from tallystick.contracts.bills.items import Allot, Block
+from tallystick.contracts.bills.items.bills import Allot, Block
 from tallystick.ledger.engine import Committed
 from tallystick.node import Node
 from tallystick.protocol.canonical import decode, replace

@@ -16,9 +16,9 @@ from tallystick.apps.bills.office import Office
 from tallystick.cli.demo_bills import LEVEL, Market, body_of
 from tallystick.cli.reasons import texts
 from tallystick.contracts.bills.body import Body
-from tallystick.contracts.bills.items import Issue
-from tallystick.contracts.bills.records import format_bill_id
-from tallystick.contracts.bills.views import find_bill, find_type, record_view
+from tallystick.contracts.bills.items.bills import Issue
+from tallystick.contracts.bills.records.bills import format_bill_id
+from tallystick.contracts.bills.views.bills import find_bill, find_type, record_view
 from tallystick.protocol.canonical import encode, replace
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.values import format_instant

@@ -21,8 +21,8 @@ from tallystick.cli.demo_world import World
 from tallystick.cli.failures import DAMAGED, fail
 from tallystick.cli.keeping import PARENT
 from tallystick.cli.reading import published, reading
-from tallystick.contracts.bills.records import Allotment
-from tallystick.contracts.bills.views import find_issuer
+from tallystick.contracts.bills.records.bills import Allotment
+from tallystick.contracts.bills.views.bills import find_issuer
 from tallystick.ledger.sqlite import FILE
 
 STOP_SECONDS_MAX = 20

@@ -13,7 +13,8 @@ from typing import Any
 
 from tallystick import keyring
 from tallystick.cli.out import Language
-from tallystick.contracts.bills import body, records
+from tallystick.contracts.bills import body
+from tallystick.contracts.bills.records import bills as records
 from tallystick.contracts.kit import grants
 from tallystick.protocol import entry, genesis, row, values
 

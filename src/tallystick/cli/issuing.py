@@ -150,14 +150,14 @@ def replace(
 
 def withhold(how: How, bills: Bills, reason: options.Reason) -> None:
     """Let bills not be claimed, as while someone is in arrears."""
-    from tallystick.contracts.bills.items import Withhold
+    from tallystick.contracts.bills.items.bills import Withhold
 
     act(how, "bills.withhold/1", lambda view: _of_bills(view, Withhold, bills, reason))
 
 
 def release(how: How, bills: Bills, reason: options.Reason) -> None:
     """Let withheld bills be claimed after all."""
-    from tallystick.contracts.bills.items import Release
+    from tallystick.contracts.bills.items.bills import Release
 
     act(how, "bills.release/1", lambda view: _of_bills(view, Release, bills, reason))
 
@@ -191,7 +191,7 @@ def deliver(
 
 def suspend_issuer(how: How, org: IssuerOrg, reason: options.Reason) -> None:
     """Stop an organisation from issuing. What it owes, reversals, it still may do."""
-    from tallystick.contracts.bills.items import SuspendIssuer
+    from tallystick.contracts.bills.items.bills import SuspendIssuer
 
     item = SuspendIssuer(nonce=nonce(), issuer=org, reason=reason)
     act(how, "bills.suspend_issuer/1", [item])
@@ -199,7 +199,7 @@ def suspend_issuer(how: How, org: IssuerOrg, reason: options.Reason) -> None:
 
 def resume_issuer(how: How, org: IssuerOrg, reason: options.Reason) -> None:
     """Let a suspended organisation issue again."""
-    from tallystick.contracts.bills.items import ResumeIssuer
+    from tallystick.contracts.bills.items.bills import ResumeIssuer
 
     item = ResumeIssuer(nonce=nonce(), issuer=org, reason=reason)
     act(how, "bills.resume_issuer/1", [item])
@@ -207,8 +207,8 @@ def resume_issuer(how: How, org: IssuerOrg, reason: options.Reason) -> None:
 
 def _of_bills(view: Any, kind: Any, bills: list[str], reason: str) -> list[Any]:
     from tallystick.cli.inputs import parse_bill
-    from tallystick.contracts.bills.records import format_bill_id
-    from tallystick.contracts.bills.views import find_bill
+    from tallystick.contracts.bills.records.bills import format_bill_id
+    from tallystick.contracts.bills.views.bills import find_bill
 
     made = []
     for text in bills:
@@ -317,8 +317,8 @@ def _check_one(view: View, one: Any) -> None:
     from tallystick.apps.bills.acts import Replacement, Reversal
     from tallystick.contracts.bills.content import check_body
     from tallystick.contracts.bills.reasons import BillsReason
-    from tallystick.contracts.bills.records import format_bill_id
-    from tallystick.contracts.bills.views import find_bill, find_type_at
+    from tallystick.contracts.bills.records.bills import format_bill_id
+    from tallystick.contracts.bills.views.bills import find_bill, find_type_at
     from tallystick.protocol.canonical import replace
     from tallystick.protocol.errors import Malformed, Rejected
     from tallystick.protocol.values import parse_instant

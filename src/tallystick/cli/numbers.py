@@ -66,7 +66,7 @@ def define_type(
     stated = None if rules is None else _read_rules(rules)
 
     def items(view: Any) -> list[Any]:
-        from tallystick.contracts.bills.items import DefineType
+        from tallystick.contracts.bills.items.bills import DefineType
 
         if stated is not None:
             start = valid_from or stated.pop("valid_from", None) or _soon(view, stated["type"])
@@ -99,7 +99,7 @@ def allot(
 ) -> None:
     """Hand a range of numbers to an organisation. Out of your own, or as a new top block."""
     from tallystick.cli.inputs import parse_range
-    from tallystick.contracts.bills.items import Allot
+    from tallystick.contracts.bills.items.bills import Allot
 
     first, last = parse_range(range_)
     parent = None if from_ is None else _parse_block(from_)
@@ -165,7 +165,7 @@ def suspend_block(
     reason: options.Reason,
 ) -> None:
     """Stop the use of an allotment that you granted. And of all that came out of it."""
-    from tallystick.contracts.bills.items import SuspendAllotment
+    from tallystick.contracts.bills.items.bills import SuspendAllotment
 
     item = SuspendAllotment(nonce=nonce(), code=code, level=level, first=first, reason=reason)
     act(how, "bills.suspend_allotment/1", [item])
@@ -179,7 +179,7 @@ def resume_block(
     reason: options.Reason,
 ) -> None:
     """Let a suspended allotment be used again."""
-    from tallystick.contracts.bills.items import ResumeAllotment
+    from tallystick.contracts.bills.items.bills import ResumeAllotment
 
     item = ResumeAllotment(nonce=nonce(), code=code, level=level, first=first, reason=reason)
     act(how, "bills.resume_allotment/1", [item])
@@ -189,7 +189,7 @@ def _of_range(
     how: How, action: str, code: int, level: int, first: int, range_: str, reason: str
 ) -> None:
     from tallystick.cli.inputs import parse_range
-    from tallystick.contracts.bills import items
+    from tallystick.contracts.bills.items import bills as items
 
     kind: Any = {
         "give_back": items.GiveBack,
@@ -221,7 +221,7 @@ def _scenes(names: list[str]) -> list[Any]:
 
 def _read_rules(path: Path) -> dict[str, Any]:
     from tallystick.cli.inputs import read_json
-    from tallystick.contracts.bills.items import DefineType
+    from tallystick.contracts.bills.items.bills import DefineType
     from tallystick.protocol.canonical import narrow
 
     stated = read_json(path, RULES_BYTES_MAX)
@@ -237,7 +237,7 @@ def _read_rules(path: Path) -> dict[str, Any]:
 
 
 def _newest(view: Any, type_id: int) -> int:
-    from tallystick.contracts.bills.views import find_type
+    from tallystick.contracts.bills.views.bills import find_type
 
     kind = find_type(view, type_id)
     return 0 if kind is None else kind.type_version
@@ -245,7 +245,7 @@ def _newest(view: Any, type_id: int) -> int:
 
 def _soon(view: Any, type_id: int) -> str:
     """A first version: now. A next one: beyond what bills may be dated ahead under the former."""
-    from tallystick.contracts.bills.views import find_type
+    from tallystick.contracts.bills.views.bills import find_type
     from tallystick.engines.clock import Clock
     from tallystick.protocol.values import format_instant
 
@@ -255,7 +255,7 @@ def _soon(view: Any, type_id: int) -> str:
 
 
 def _parse_block(text: str) -> Any:
-    from tallystick.contracts.bills.items import Block
+    from tallystick.contracts.bills.items.bills import Block
 
     level, _, first = text.partition(":")
     if not (level.isdigit() and first.isdigit()):

@@ -118,7 +118,7 @@ def verify(
     --bill names. Of many, the worst: 1, then 2, 3, 0. A program that pays asks --status --bill.
     """
     from tallystick.cli.inputs import parse_bill, read_file, read_policy
-    from tallystick.contracts.bills.records import format_bill_id
+    from tallystick.contracts.bills.records.bills import format_bill_id
     from tallystick.protocol.checkpoint import NOTE_BYTES_MAX
     from tallystick.verify import Verifier, worst
 
@@ -188,8 +188,8 @@ def _entry_of(folder: Path, what: str, status: bool) -> tuple[int, Key | None]:
     from tallystick.cli.inputs import parse_bill
     from tallystick.cli.reading import reading
     from tallystick.contracts.bills.reasons import BillsReason
-    from tallystick.contracts.bills.records import format_bill_id
-    from tallystick.contracts.bills.views import find_bill
+    from tallystick.contracts.bills.records.bills import format_bill_id
+    from tallystick.contracts.bills.views.bills import find_bill
     from tallystick.contracts.kit.context import slot_key
     from tallystick.protocol.errors import Rejected
 

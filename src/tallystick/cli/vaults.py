@@ -43,8 +43,8 @@ def show(
     from tallystick.cli.inputs import parse_bill
     from tallystick.cli.reading import reading
     from tallystick.contracts.bills.reasons import BillsReason
-    from tallystick.contracts.bills.records import format_bill_id
-    from tallystick.contracts.bills.views import find_bill, find_type, record_view
+    from tallystick.contracts.bills.records.bills import format_bill_id
+    from tallystick.contracts.bills.views.bills import find_bill, find_type, record_view
     from tallystick.protocol.errors import Rejected
 
     code, number = parse_bill(bill)

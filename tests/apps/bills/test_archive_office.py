@@ -25,10 +25,10 @@ from tallystick.apps.bills.holders import derive_holder_key
 from tallystick.apps.bills.office import Office
 from tallystick.contracts.bills.body import Body, Code, Issuer, Payer, Settlement, Text
 from tallystick.contracts.bills.identifiers import resident_id_check
-from tallystick.contracts.bills.items import Issue, Reverse
+from tallystick.contracts.bills.items.bills import Issue, Reverse
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.records import Exceptions, format_bill_id
-from tallystick.contracts.bills.views import find_bills
+from tallystick.contracts.bills.records.bills import Exceptions, format_bill_id
+from tallystick.contracts.bills.views.bills import find_bills
 from tallystick.engines.keeper import Contradiction, Keeper
 from tallystick.ledger.backup import backup
 from tallystick.ledger.feed import FeedBlock, pack_frame

@@ -10,7 +10,7 @@ from tallystick.apps.bills.catalogue import TYPES, Scene
 from tallystick.apps.bills.generate import make_draft, make_institution, make_refund
 from tallystick.contracts.bills.body import Body, Relates
 from tallystick.contracts.bills.content import check_body
-from tallystick.contracts.bills.records import format_bill_id
+from tallystick.contracts.bills.records.bills import format_bill_id
 from tallystick.protocol.canonical import decode, encode, replace
 
 AT = 1_768_181_467

@@ -7,7 +7,7 @@ from acts import FOUNDED_AT, Rows
 
 from tallystick.apps.bills.numbers import Numbers, Place
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.records import Allotment, Bill, allotment_id, format_bill_id
+from tallystick.contracts.bills.records.bills import Allotment, Bill, allotment_id, format_bill_id
 from tallystick.contracts.kit.context import slot_key
 from tallystick.contracts.kit.intervals import Interval
 from tallystick.protocol.errors import Rejected

@@ -17,7 +17,7 @@ from tallystick.apps.bills.generate import make_refund
 from tallystick.apps.bills.office import MALFORMED, NEVER_SENT
 from tallystick.contracts.bills.body import Body
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.views import record_view
+from tallystick.contracts.bills.views.bills import record_view
 from tallystick.ledger.engine import Committed, Stopped
 from tallystick.protocol.canonical import decode, replace
 from tallystick.protocol.errors import Busy

@@ -36,9 +36,9 @@ from tallystick.apps.bills.synthea_plan import find_imported
 from tallystick.apps.bills.synthea_read import read_export
 from tallystick.apps.bills.synthea_reconcile import reconcile
 from tallystick.apps.bills.synthea_table import ExportDamaged
-from tallystick.contracts.bills.items import SuspendIssuer
-from tallystick.contracts.bills.records import Allotment
-from tallystick.contracts.bills.views import find_bill, list_allotments
+from tallystick.contracts.bills.items.bills import SuspendIssuer
+from tallystick.contracts.bills.records.bills import Allotment
+from tallystick.contracts.bills.views.bills import find_bill, list_allotments
 from tallystick.contracts.members.views import find_member, may
 from tallystick.engines.clock import Clock
 from tallystick.keyring import delivery_key_from_seed

@@ -24,7 +24,7 @@ from tallystick.apps.bills.synthea_records import Claim, Export
 from tallystick.contracts.bills.actions.catalogue import check_rules
 from tallystick.contracts.bills.body import Body
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.records import TypeRules
+from tallystick.contracts.bills.records.bills import TypeRules
 from tallystick.protocol.canonical import replace
 from tallystick.protocol.errors import Rejected
 

@@ -8,7 +8,7 @@ import pytest
 from acts import Acts, nonce
 from province import BLOCK, CODE, Province
 
-from tallystick.contracts.bills.items import (
+from tallystick.contracts.bills.items.bills import (
     Block,
     GiveBack,
     Opening,
@@ -18,8 +18,8 @@ from tallystick.contracts.bills.items import (
     SuspendAllotment,
     VoidNumbers,
 )
-from tallystick.contracts.bills.records import VOID_MAX, remaining
-from tallystick.contracts.bills.views import list_allotments
+from tallystick.contracts.bills.records.bills import VOID_MAX, remaining
+from tallystick.contracts.bills.views.bills import list_allotments
 from tallystick.contracts.kit.intervals import INTERVALS_MAX, Interval
 from tallystick.protocol.values import parse_instant
 

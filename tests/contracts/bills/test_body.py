@@ -6,7 +6,7 @@ import pytest
 from bodies import make_body
 
 from tallystick.contracts.bills.body import Body
-from tallystick.contracts.bills.records import format_bill_id, parse_bill_id
+from tallystick.contracts.bills.records.bills import format_bill_id, parse_bill_id
 from tallystick.protocol.canonical import decode, encode
 from tallystick.protocol.errors import Malformed
 

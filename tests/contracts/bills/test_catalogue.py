@@ -8,9 +8,9 @@ import pytest
 from bodies import ITEM_NAMES, OUTPATIENT
 from province import CODE, Province
 
-from tallystick.contracts.bills.items import Issue
-from tallystick.contracts.bills.records import ITEM_CODES_MAX, TypeRules
-from tallystick.contracts.bills.views import find_type, find_type_at, list_types
+from tallystick.contracts.bills.items.bills import Issue
+from tallystick.contracts.bills.records.bills import ITEM_CODES_MAX, TypeRules
+from tallystick.contracts.bills.views.bills import find_type, find_type_at, list_types
 from tallystick.protocol.canonical import replace
 from tallystick.protocol.values import format_instant, parse_instant
 
@@ -59,7 +59,7 @@ def test_what_is_no_next_version_is_refused(
         ({"year_grace_days": 367}, "rules/year_grace_days"),
         ({"archive_within_seconds": 0}, "rules/archive_within_seconds"),
         ({"archive_within_seconds": 15, "ack": "record"}, "rules/archive_within_seconds"),
-        ({"deposit": True}, "rules/claimable"),
+        ({"deposit": True}, "rules/claims"),
         ({"currencies": ("CNY", "CNY")}, "rules/currencies"),
         ({"item_codes": ("01", "01")}, "rules/item_codes"),
         ({"item_codes": tuple(f"code-{n:04d}" for n in range(ITEM_CODES_MAX))}, "rules"),
@@ -80,7 +80,7 @@ def test_rules_at_their_bounds_are_accepted() -> None:
         archive_within_seconds=0,
         issue_future_seconds_max=60,
         year_grace_days=366,
-        item_codes=tuple(f"x{n:03d}" for n in range(ITEM_CODES_MAX - 200)),
+        item_codes=tuple(f"x{n:03d}" for n in range(ITEM_CODES_MAX - 250)),
     )
     world.define(331234, rules=rules)
     assert len(ITEM_NAMES) < len(rules.item_codes)

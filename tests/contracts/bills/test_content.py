@@ -35,7 +35,7 @@ from tallystick.contracts.bills.identifiers import (
     NAME_MAX,
 )
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.records import TypeRules, format_bill_id
+from tallystick.contracts.bills.records.bills import TypeRules, format_bill_id
 from tallystick.protocol.canonical import decode, encode, replace
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.values import AMOUNT_MAX

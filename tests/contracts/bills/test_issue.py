@@ -9,8 +9,8 @@ from acts import public_key
 from bodies import OUTPATIENT
 from province import CODE, DEPOSIT, PARTIAL, Province
 
-from tallystick.contracts.bills.items import Archived, Block, Issue, Withhold
-from tallystick.contracts.bills.records import MARKS_MAX, SETTLES_MAX, Exceptions, TypeRules
+from tallystick.contracts.bills.items.bills import Archived, Block, Issue, Withhold
+from tallystick.contracts.bills.records.bills import MARKS_MAX, SETTLES_MAX, Exceptions, TypeRules
 from tallystick.contracts.kit.keys import BlockScope, KeyRow
 from tallystick.protocol.canonical import decode, encode, replace
 from tallystick.protocol.errors import Malformed, Rejected

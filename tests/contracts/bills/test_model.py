@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from province import CODE, PARTIAL, Province, left, parts
 
-from tallystick.contracts.bills.items import Block, GiveBack, Recall, VoidNumbers
+from tallystick.contracts.bills.items.bills import Block, GiveBack, Recall, VoidNumbers
 from tallystick.protocol.transaction import Item
 
 SIZE = 30

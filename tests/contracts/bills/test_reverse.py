@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from province import CODE, DEPOSIT, DEPOSIT_RULES, PARTIAL, PARTIAL_RULES, Province, left, parts
 
-from tallystick.contracts.bills.items import Block, SuspendIssuer, VoidNumbers
-from tallystick.contracts.bills.records import REVERSALS_MAX, Bill
+from tallystick.contracts.bills.items.bills import Block, SuspendIssuer, VoidNumbers
+from tallystick.contracts.bills.records.bills import REVERSALS_MAX, Bill
 from tallystick.protocol.canonical import replace
 from tallystick.protocol.values import parse_instant
 

@@ -11,15 +11,15 @@ from acts import nonce
 from province import CODE, PARTIAL, Province
 
 from tallystick.contracts.bills import DOMAIN
-from tallystick.contracts.bills.items import (
+from tallystick.contracts.bills.items.bills import (
     Archived,
     Release,
     ResumeIssuer,
     SuspendIssuer,
     Withhold,
 )
-from tallystick.contracts.bills.records import EXCEPTIONS_MAX, Bill, Exceptions, Issuer
-from tallystick.contracts.bills.views import find_issuer, is_archived
+from tallystick.contracts.bills.records.bills import EXCEPTIONS_MAX, Bill, Exceptions, Issuer
+from tallystick.contracts.bills.views.bills import find_issuer, is_archived
 from tallystick.protocol.canonical import decode, encode, replace
 from tallystick.protocol.errors import Malformed
 from tallystick.protocol.transaction import ITEM_BYTES_MAX

@@ -9,8 +9,8 @@ from bodies import OUTPATIENT, make_body
 from province import BLOCK, CODE, Province
 
 from tallystick.contracts.bills.content import check_against_record, check_body, open_fields
-from tallystick.contracts.bills.items import Block, GiveBack, VoidNumbers
-from tallystick.contracts.bills.views import (
+from tallystick.contracts.bills.items.bills import Block, GiveBack, VoidNumbers
+from tallystick.contracts.bills.views.bills import (
     account,
     find_bill,
     find_bills,

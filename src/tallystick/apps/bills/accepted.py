@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tallystick.apps.bills.checks import RecordHalf
-from tallystick.contracts.bills.items import Issue, Replace, Reverse
-from tallystick.contracts.bills.records import Bill, format_bill_id, parse_bill_id
-from tallystick.contracts.bills.views import find_bill, find_type, record_view
+from tallystick.contracts.bills.items.bills import Issue, Replace, Reverse
+from tallystick.contracts.bills.records.bills import Bill, format_bill_id, parse_bill_id
+from tallystick.contracts.bills.views.bills import find_bill, find_type, record_view
 from tallystick.ledger.ledger import GENESIS_FILE
 from tallystick.ledger.receipts import read_segment
 from tallystick.ledger.records import Segment

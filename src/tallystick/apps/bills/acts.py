@@ -13,9 +13,9 @@ from typing import Literal
 from tallystick.apps.bills.checks import business_keys
 from tallystick.contracts.bills.body import Body
 from tallystick.contracts.bills.content import check_body
-from tallystick.contracts.bills.items import Issue, Release, Replace, Reverse, Withhold
-from tallystick.contracts.bills.records import Bill, TypeRules, parse_bill_id
-from tallystick.contracts.bills.views import is_acknowledged
+from tallystick.contracts.bills.items.bills import Issue, Release, Replace, Reverse, Withhold
+from tallystick.contracts.bills.records.bills import Bill, TypeRules, parse_bill_id
+from tallystick.contracts.bills.views.bills import is_acknowledged
 from tallystick.contracts.kit.context import Reader
 from tallystick.protocol.body import encoded_root
 from tallystick.protocol.canonical import encode, parse

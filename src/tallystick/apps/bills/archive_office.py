@@ -20,9 +20,9 @@ from pathlib import Path
 from tallystick.apps.bills import mail
 from tallystick.apps.bills.accepted import KeptLedger, Moment
 from tallystick.apps.bills.checks import RecordHalf
-from tallystick.contracts.bills.items import Archived
-from tallystick.contracts.bills.records import EXCEPTION_CODES_MAX, EXCEPTIONS_MAX, Exceptions
-from tallystick.contracts.bills.views import find_issuer
+from tallystick.contracts.bills.items.bills import Archived
+from tallystick.contracts.bills.records.bills import EXCEPTION_CODES_MAX, EXCEPTIONS_MAX, Exceptions
+from tallystick.contracts.bills.views.bills import find_issuer
 from tallystick.protocol.keys import Signer
 from tallystick.protocol.transaction import sign_transaction
 from tallystick.protocol.values import format_instant

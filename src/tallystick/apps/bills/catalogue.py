@@ -12,8 +12,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from tallystick.contracts.bills.body import Text
-from tallystick.contracts.bills.items import DefineType
-from tallystick.contracts.bills.records import BillTypeId, CatalogueCode, TypeRules
+from tallystick.contracts.bills.items.bills import DefineType
+from tallystick.contracts.bills.records.bills import (
+    BillTypeId,
+    CatalogueCode,
+    ClaimRules,
+    PaperRules,
+    TypeRules,
+)
 from tallystick.protocol.canonical import Meta, Record, encode, replace
 from tallystick.protocol.values import tagged_hash
 
@@ -29,6 +35,7 @@ Scene = Literal[
     "registration",
     "checkup",
     "deposit",
+    "paper",
     "metro_ride",
     "tuition",
     "donation",
@@ -110,6 +117,13 @@ _ISSUE_WINDOW: dict[str, Any] = {
     "issue_past_seconds_max": _DAY,
     "issue_future_seconds_max": 120,
 }
+_CLAIMS = ClaimRules(
+    term_days=3 * 365,
+    lock_seconds_max=30 * _DAY,
+    renewals_max=2,
+    reversal_wait_seconds=_DAY,
+    paper_presented=True,
+)
 _OUTPATIENT = TypeRules(
     currencies=("CNY",),
     max_items=12,
@@ -122,7 +136,10 @@ _OUTPATIENT = TypeRules(
     details_required=True,
     classes_required=True,
     credit_code_required=True,
-    claimable=True,
+    claims=_CLAIMS,
+    paper=PaperRules(type=330611, loss_wait_seconds=30 * _DAY),
+    rebind_wait_seconds=3 * _DAY,
+    retention_days=30 * 365,
     year_grace_days=10,
     archive_within_seconds=_DAY,
     **_ISSUE_WINDOW,
@@ -191,9 +208,19 @@ TYPES: dict[Scene, ReferenceType] = {
         _type(
             *("deposit", 330621, ("医疗预交金票据（电子）", "Medical deposit receipt")),
             replace(
-                _LIGHT, liability="absent", claimable=False, deposit=True, partial_reversal=True
+                _LIGHT,
+                liability="absent",
+                claims=None,
+                paper=None,
+                deposit=True,
+                partial_reversal=True,
             ),
             {"21": ("住院预交金", "inpatient deposit"), "22": ("门诊预交金", "visit deposit")},
+        ),
+        _type(
+            *("paper", 330611, ("医疗收费票据（纸质）", "Medical bill on paper")),
+            replace(_CITY, is_paper=True, retention_days=5 * 365),
+            {"01": ("票据", "form")},
         ),
         _type(
             *("metro_ride", 331201, ("城市轨道交通票据（电子）", "Metro ride bill")),

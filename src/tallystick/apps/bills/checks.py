@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tallystick.contracts.bills.body import Body
 from tallystick.contracts.bills.content import check_against_record, check_body, open_fields
-from tallystick.contracts.bills.records import TypeRules
+from tallystick.contracts.bills.records.bills import TypeRules
 from tallystick.protocol.canonical import decode
 from tallystick.vault import BusinessKey
 

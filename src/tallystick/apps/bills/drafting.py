@@ -15,10 +15,10 @@ from tallystick.apps.bills.acts import Act, BillId, Replacement, Reversal, Seale
 from tallystick.apps.bills.holders import bill_key
 from tallystick.apps.bills.numbers import Numbers, Place
 from tallystick.contracts.bills.body import Body, Liability, Relates
-from tallystick.contracts.bills.items import Issue, Replace, Reverse
+from tallystick.contracts.bills.items.bills import Issue, Replace, Reverse
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.records import Bill, BillType, format_bill_id
-from tallystick.contracts.bills.views import find_bill, find_type
+from tallystick.contracts.bills.records.bills import Bill, BillType, format_bill_id
+from tallystick.contracts.bills.views.bills import find_bill, find_type
 from tallystick.ledger.view import View
 from tallystick.protocol.body import SECRET_BYTES
 from tallystick.protocol.canonical import decode, encode, replace

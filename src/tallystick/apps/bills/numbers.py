@@ -12,8 +12,8 @@ import heapq
 from collections.abc import Collection, Iterable
 
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.records import Allotment
-from tallystick.contracts.bills.views import account, list_allotments, remaining_ranges
+from tallystick.contracts.bills.records.bills import Allotment
+from tallystick.contracts.bills.views.bills import account, list_allotments, remaining_ranges
 from tallystick.contracts.kit.context import Reader
 from tallystick.contracts.kit.intervals import Interval
 from tallystick.protocol.errors import Rejected

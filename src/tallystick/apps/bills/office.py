@@ -38,10 +38,10 @@ from tallystick.apps.bills.holders import BillKey, bill_key
 from tallystick.apps.bills.numbers import Place
 from tallystick.apps.bills.sending import Sending, Sent, Submit
 from tallystick.contracts.bills.body import Body
-from tallystick.contracts.bills.items import Release, Withhold
+from tallystick.contracts.bills.items.bills import Release, Withhold
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.records import format_bill_id
-from tallystick.contracts.bills.views import find_bill, find_issuer, is_archived
+from tallystick.contracts.bills.records.bills import format_bill_id
+from tallystick.contracts.bills.views.bills import find_bill, find_issuer, is_archived
 from tallystick.ledger.receipts import read_segment
 from tallystick.ledger.view import View
 from tallystick.protocol.body import encoded_root

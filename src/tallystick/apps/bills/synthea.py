@@ -29,7 +29,7 @@ from tallystick.apps.bills.synthea_plan import (
 from tallystick.apps.bills.synthea_read import read_export
 from tallystick.apps.bills.synthea_reconcile import Reconciliation, Refusal, reconcile
 from tallystick.apps.bills.synthea_records import Export
-from tallystick.contracts.bills.records import format_bill_id
+from tallystick.contracts.bills.records.bills import format_bill_id
 from tallystick.durable import write_file
 from tallystick.protocol.canonical import decode, encode
 

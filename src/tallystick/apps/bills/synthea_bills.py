@@ -31,7 +31,7 @@ from tallystick.contracts.bills.body import (
 )
 from tallystick.contracts.bills.content import RULES_VERSION, check_body
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.records import BillId, TypeRules
+from tallystick.contracts.bills.records.bills import BillId, TypeRules
 from tallystick.protocol.canonical import Record, decode, encode, replace
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.values import Amount, Currency, OrgId

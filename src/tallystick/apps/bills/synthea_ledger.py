@@ -27,9 +27,9 @@ from tallystick.apps.bills.synthea_bills import (
     synthea_organisations,
 )
 from tallystick.apps.bills.synthea_records import Export
-from tallystick.contracts.bills.items import Allot, Block
-from tallystick.contracts.bills.records import Allotment, BillType, Series, remaining
-from tallystick.contracts.bills.views import find_type, list_allotments, remaining_ranges
+from tallystick.contracts.bills.items.bills import Allot, Block
+from tallystick.contracts.bills.records.bills import Allotment, BillType, Series, remaining
+from tallystick.contracts.bills.views.bills import find_type, list_allotments, remaining_ranges
 from tallystick.contracts.kit.grants import Grant, wider
 from tallystick.contracts.kit.keys import find_key
 from tallystick.contracts.members.actions.orgs import Admit

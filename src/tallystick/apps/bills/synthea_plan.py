@@ -23,9 +23,9 @@ from tallystick.apps.bills.synthea_ledger import ImportLedger
 from tallystick.apps.bills.synthea_reconcile import Refusal
 from tallystick.apps.bills.synthea_records import Claim, Export, Party
 from tallystick.contracts.bills.body import Body, Liability
-from tallystick.contracts.bills.items import Issue
-from tallystick.contracts.bills.records import Allotment, TypeRules, parse_bill_id, remaining
-from tallystick.contracts.bills.views import find_bills, list_allotments, remaining_ranges
+from tallystick.contracts.bills.items.bills import Issue
+from tallystick.contracts.bills.records.bills import Allotment, TypeRules, parse_bill_id, remaining
+from tallystick.contracts.bills.views.bills import find_bills, list_allotments, remaining_ranges
 from tallystick.protocol.canonical import decode
 from tallystick.protocol.entry import ACCEPTED
 from tallystick.protocol.errors import Rejected

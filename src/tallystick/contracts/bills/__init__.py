@@ -9,7 +9,15 @@ See docs/spec/contracts/bills.md.
 
 from tallystick.contracts.bills.actions import ACTIONS
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.records import (
+from tallystick.contracts.bills.records.accounts import (
+    Account,
+    Collected,
+    Erasure,
+    Hold,
+    Manifest,
+    Stock,
+)
+from tallystick.contracts.bills.records.bills import (
     Allotment,
     Bill,
     BillType,
@@ -17,13 +25,23 @@ from tallystick.contracts.bills.records import (
     Series,
     TypePointer,
 )
+from tallystick.contracts.bills.records.claims import Claim, Plan
+from tallystick.contracts.bills.records.holders import Consent, Helper, Mandate
+from tallystick.contracts.bills.records.paper import Booking
+from tallystick.contracts.bills.records.supervision import Finding
 from tallystick.contracts.bills.texts import TEXTS
 from tallystick.contracts.kit.context import Domain
 
 DOMAIN = Domain(
     name="bills",
     actions=ACTIONS,
-    rows=(BillType, TypePointer, Series, Allotment, Bill, Issuer),
+    rows=(
+        *(BillType, TypePointer, Series, Allotment, Bill, Issuer),
+        *(Consent, Mandate, Helper),
+        *(Claim, Plan, Booking),
+        *(Account, Collected, Stock, Manifest, Hold, Erasure),
+        Finding,
+    ),
     reasons=BillsReason,
     texts=TEXTS,
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from tallystick.contracts.bills.records import (
+from tallystick.contracts.bills.records.bills import (
     DETAILS_MAX,
     ITEMS_MAX,
     BillCode,

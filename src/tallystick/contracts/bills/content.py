@@ -24,7 +24,7 @@ from tallystick.contracts.bills.identifiers import (
     may_need_a_look,
 )
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.records import (
+from tallystick.contracts.bills.records.bills import (
     BillCode,
     BillId,
     BillNumber,

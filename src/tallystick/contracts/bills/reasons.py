@@ -91,3 +91,66 @@ class BillsReason(Reason):
 
     # The two halves of a bill.
     BODY_MISMATCH = "bills.body_mismatch"
+
+    # Holders.
+    HOLDER_KEY = "bills.holder_key"
+    BOUND_STALE = "bills.bound_stale"
+    CONSENT_UNKNOWN = "bills.consent_unknown"
+    HELPER_UNKNOWN = "bills.helper_unknown"
+    REBIND_WAITS = "bills.rebind_waits"
+    NOTHING_PENDING = "bills.nothing_pending"
+
+    # Reimbursement.
+    CLAIM_STATE = "bills.claim_state"
+    CLAIM_NOT_CIRCULABLE = "bills.claim_not_circulable"
+    CLAIM_TERM = "bills.claim_term"
+    CLAIM_CONSENT = "bills.claim_consent"
+    CLAIM_LOCKED = "bills.claim_locked"
+    CLAIM_DUPLICATE = "bills.claim_duplicate"
+    CLAIM_RANK = "bills.claim_rank"
+    CLAIM_CAP = "bills.claim_cap"
+    CLAIM_LIMIT = "bills.claim_limit"
+    CLAIM_PAPER = "bills.claim_paper"
+    CLAIM_UNKNOWN = "bills.claim_unknown"
+    CLAIM_REASON = "bills.claim_reason"
+    LOCK_NOT_OWNER = "bills.lock_not_owner"
+    LOCK_EXPIRED = "bills.lock_expired"
+    LOCK_TERM = "bills.lock_term"
+    SETTLE_EXCEEDS_LOCK = "bills.settle_exceeds_lock"
+    CLAW_EXCEEDS = "bills.claw_exceeds"
+    PLAN_UNKNOWN = "bills.plan_unknown"
+    PLAN_STATE = "bills.plan_state"
+    PLAN_INVALID = "bills.plan_invalid"
+    BILL_FROZEN = "bills.bill_frozen"
+    BILL_REVERSING = "bills.bill_reversing"
+    NOT_REVERSING = "bills.not_reversing"
+    REV_LOCKED = "bills.rev_locked"
+
+    # Paper and booking.
+    REV_PAPER_LIVE = "bills.rev_paper_live"
+    PAPER_LIVE = "bills.paper_live"
+    PAPER_NONE = "bills.paper_none"
+    PAPER_TYPE = "bills.paper_type"
+    BOOK_DUPLICATE = "bills.book_duplicate"
+    BOOK_EXCEEDS = "bills.book_exceeds"
+    BOOK_UNKNOWN = "bills.book_unknown"
+
+    # Accounting, archive, erasure, offline reserves, succession.
+    ACCOUNT_GAP = "bills.account_gap"
+    ACCOUNT_SUM = "bills.account_sum"
+    ACCOUNT_STATE = "bills.account_state"
+    ACCOUNT_CHILDREN = "bills.account_children"
+    ACCOUNT_UNKNOWN = "bills.account_unknown"
+    NOT_REVIEWER = "bills.not_reviewer"
+    PERIOD_OPEN = "bills.period_open"
+    PERIOD_CLOSED = "bills.period_closed"
+    STOCK_LIMIT = "bills.stock_limit"
+    MANIFEST_MISMATCH = "bills.manifest_mismatch"
+    RETENTION = "bills.retention"
+    HELD = "bills.held"
+    ERASURE_UNKNOWN = "bills.erasure_unknown"
+    OFFLINE_ONLY = "bills.offline_only"
+    SUCCESSION_INVALID = "bills.succession_invalid"
+
+    # Supervision of one bill.
+    FINDING_UNKNOWN = "bills.finding_unknown"

@@ -46,6 +46,9 @@ class KitReason(Reason):
     KEY_SCOPE = "kit.key_scope"
     INSTANT_INVALID = "kit.instant_invalid"
     VERSION_CONFLICT = "kit.version_conflict"
+    ACT_SIGNATURE = "kit.act_signature"
+    ACT_REPLAYED = "kit.act_replayed"
+    UNTIL_PAST = "kit.until_past"
 
 
 TEXTS: dict[Reason, ReasonText] = {
@@ -138,6 +141,24 @@ TEXTS: dict[Reason, ReasonText] = {
         "the row has changed since the version that you name",
         "重新查询后按最新版本再次提交",
         "look at it again and submit anew with its present version",
+    ),
+    KitReason.ACT_SIGNATURE: ReasonText(
+        "内层签名与所填公钥或内容不符",
+        "the inner signature is not that key's over this content",
+        "由持有人重新签署后再转交",
+        "have it signed anew by whoever it is from, and relay that",
+    ),
+    KitReason.ACT_REPLAYED: ReasonText(
+        "该签署内容已入账一次，不得重复提交",
+        "this act was entered once and cannot be entered again",
+        "查询其现状；如需再次办理请持有人重新签署",
+        "look up how it stands; to do it again, have a new one signed",
+    ),
+    KitReason.UNTIL_PAST: ReasonText(
+        "截止时间不在账本时间之后，或超出允许期限",
+        "the end is not after ledger time, or further than is allowed",
+        "另选截止时间",
+        "choose another end",
     ),
 }
 """Each refusal in Chinese and English, with what to do."""

@@ -8,8 +8,19 @@ order in which they stand, is the outcome on every node. See docs/spec/contracts
 
 from __future__ import annotations
 
-from tallystick.contracts.bills import items
-from tallystick.contracts.bills.actions import allot, catalogue, issue, reverse, supervise
+from tallystick.contracts.bills.actions import (
+    accounts,
+    allot,
+    catalogue,
+    claims,
+    freeze,
+    holders,
+    issue,
+    paper,
+    reverse,
+    supervise,
+)
+from tallystick.contracts.bills.items import bills as items
 from tallystick.contracts.kit.context import Action
 
 ACTIONS: dict[str, Action] = {
@@ -29,4 +40,9 @@ ACTIONS: dict[str, Action] = {
     "bills.suspend_issuer/1": Action(items.SuspendIssuer, supervise.suspend_issuer),
     "bills.resume_issuer/1": Action(items.ResumeIssuer, supervise.resume_issuer),
     "bills.archived/1": Action(items.Archived, supervise.archived, work=20),
+    **holders.ACTIONS,
+    **claims.ACTIONS,
+    **paper.ACTIONS,
+    **accounts.ACTIONS,
+    **freeze.ACTIONS,
 }

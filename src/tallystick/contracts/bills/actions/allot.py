@@ -16,7 +16,7 @@ from tallystick.contracts.bills.actions.checks import (
     grants_open_at,
     year_span,
 )
-from tallystick.contracts.bills.items import (
+from tallystick.contracts.bills.items.bills import (
     Allot,
     GiveBack,
     OfAllotment,
@@ -28,7 +28,7 @@ from tallystick.contracts.bills.items import (
     VoidNumbers,
 )
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.records import (
+from tallystick.contracts.bills.records.bills import (
     VOID_MAX,
     Allotment,
     Bill,

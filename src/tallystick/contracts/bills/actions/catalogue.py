@@ -7,9 +7,9 @@ See docs/spec/contracts/bills.md.
 
 from __future__ import annotations
 
-from tallystick.contracts.bills.items import DefineType
+from tallystick.contracts.bills.items.bills import DefineType
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.records import (
+from tallystick.contracts.bills.records.bills import (
     TYPE_RULES_BYTES_MAX,
     BillType,
     TypePointer,
@@ -26,6 +26,7 @@ from tallystick.protocol.values import parse_instant
 SECONDS_MAX = 10 * 366 * 86_400
 """Ten years: no time that a rule names is longer, so that every instant stays writable."""
 GRACE_DAYS_MAX = 366
+RETENTION_DAYS_MAX = 36_600
 FUTURE_SECONDS_MIN = 60
 """A block's time may lag behind the clocks of those who issue: see docs/spec/block.md."""
 ARCHIVE_SECONDS_MIN = 16
@@ -79,6 +80,8 @@ def check_rules(rules: TypeRules) -> None:
         ("archive_within_seconds", 0, SECONDS_MAX),
         ("reverse_within_seconds", 0, SECONDS_MAX),
         ("year_grace_days", 0, GRACE_DAYS_MAX),
+        ("rebind_wait_seconds", 0, SECONDS_MAX),
+        ("retention_days", 0, RETENTION_DAYS_MAX),
     )
     for name, least, most in bounds:
         if not least <= getattr(rules, name) <= most:
@@ -91,10 +94,12 @@ def check_rules(rules: TypeRules) -> None:
             f"at least {ARCHIVE_SECONDS_MIN}; none only where the record is the acknowledgement",
             path="rules/archive_within_seconds",
         )
-    if rules.deposit and rules.claimable:
+    if (rules.deposit or rules.is_paper) and rules.claims is not None:
         raise Rejected(
-            BillsReason.TYPE_RULES, "prepaid money is not claimed", path="rules/claimable"
+            BillsReason.TYPE_RULES, "prepaid money and paper are not claimed", path="rules/claims"
         )
+    if rules.is_paper and rules.paper is not None:
+        raise Rejected(BillsReason.TYPE_RULES, "paper has no paper of its own", path="rules/paper")
     for name in ("currencies", "item_codes", "extension_keys"):
         members = getattr(rules, name)
         if len(dict.fromkeys(members)) != len(members):

@@ -8,19 +8,25 @@ from __future__ import annotations
 from functools import lru_cache
 
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.records import (
+from tallystick.contracts.bills.records.bills import (
     Allotment,
     Bill,
     BillType,
+    Issuer,
+    TypeRules,
     allotment_id,
     parse_bill_id,
+    standing,
     type_row_id,
 )
 from tallystick.contracts.kit.context import Context
 from tallystick.contracts.kit.grants import Authority
+from tallystick.protocol.canonical import replace
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.values import parse_instant
 
+SUCCESSIONS_MAX = 4
+"""Mergers of mergers that are followed."""
 CENTURY = 2000
 """A code has the last two digits of its year; the scheme began in this century."""
 
@@ -90,5 +96,54 @@ def find_bill(ctx: Context, bill_id: str) -> Bill | None:
 
 
 def put_bill(ctx: Context, bill: Bill, **changes: object) -> Bill:
-    """Stage a bill with `changes`."""
-    return ctx.put_slot(*parse_bill_id(bill.id), bill, **changes)
+    """Stage a bill with `changes`; a blue one's state follows from its fields."""
+    bill = replace(bill, **changes)
+    if bill.bill_kind == "blue":
+        state, good = standing(bill)
+        bill = replace(bill, state=state, good=good)
+    return ctx.put_slot(*parse_bill_id(bill.id), bill)
+
+
+def acts_for(ctx: Context, org: str) -> bool:
+    """Whether the sender is `org`, or took over its duties, itself or by steps."""
+    for _ in range(SUCCESSIONS_MAX):
+        if org == ctx.sender:
+            return True
+        row = ctx.find(Issuer, org)
+        if row is None or row.successor is None:
+            return False
+        org = row.successor
+    return False
+
+
+def fetch_blue(ctx: Context, bill_id: str) -> Bill:
+    """A blue bill; refuses when there is none."""
+    bill = find_bill(ctx, bill_id)
+    if bill is None or bill.bill_kind != "blue":
+        raise Rejected(BillsReason.BILL_UNKNOWN, f"no blue bill {bill_id}", path="bill")
+    return bill
+
+
+def check_issuer(ctx: Context, bill: Bill) -> None:
+    """Refuse the bill of another issuer."""
+    if not acts_for(ctx, bill.issuer):
+        raise Rejected(BillsReason.OTHER_ISSUER, f"{bill.issuer} issued it", path="bill")
+
+
+def check_not_frozen(bill: Bill) -> None:
+    """Refuse a bill that the supervisor froze."""
+    if bill.frozen is not None:
+        raise Rejected(BillsReason.BILL_FROZEN, f"{bill.id} is frozen: {bill.frozen}", path="bill")
+
+
+def rules_of(ctx: Context, bill: Bill) -> TypeRules:
+    """The rules that a bill was made under: always those, whatever came after (G6).
+
+    Remembered for the rest of the transaction: a version of a type never changes.
+    """
+    code, _ = parse_bill_id(bill.id)
+    row_id = type_row_id(code // 100, bill.type_version)
+    rules: TypeRules | None = ctx.memo.get(row_id)
+    if rules is None:
+        rules = ctx.memo[row_id] = ctx.fetch(BillType, row_id, BillsReason.TYPE_UNKNOWN).rules
+    return rules

@@ -6,7 +6,7 @@ commitments and amounts never change afterwards (I11). See docs/spec/contracts/b
 
 from __future__ import annotations
 
-from tallystick.contracts.bills.actions.checks import find_bill, put_bill
+from tallystick.contracts.bills.actions.checks import find_bill, put_bill, rules_of
 from tallystick.contracts.bills.actions.numbers import (
     Place,
     check_number,
@@ -16,15 +16,12 @@ from tallystick.contracts.bills.actions.numbers import (
     take_number,
 )
 from tallystick.contracts.bills.amounts import format_amount
-from tallystick.contracts.bills.items import Issue, Money, NewBill
+from tallystick.contracts.bills.items.bills import Issue, Money, NewBill
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.records import (
+from tallystick.contracts.bills.records.bills import (
     Bill,
-    BillType,
     TypeRules,
     format_bill_id,
-    parse_bill_id,
-    type_row_id,
 )
 from tallystick.contracts.kit.context import Context
 from tallystick.protocol.errors import Rejected
@@ -147,11 +144,4 @@ def find_deposits(
 def settle(ctx: Context, deposits: list[Bill], bill_id: str) -> None:
     """Mark the deposits as used up by the bill."""
     for deposit in deposits:
-        put_bill(ctx, deposit, state="settled", good=False, settled_by=bill_id)
-
-
-def rules_of(ctx: Context, bill: Bill) -> TypeRules:
-    """The rules that a bill was made under: always those, whatever came after (G6)."""
-    code, _ = parse_bill_id(bill.id)
-    row_id = type_row_id(code // 100, bill.type_version)
-    return ctx.fetch(BillType, row_id, BillsReason.TYPE_UNKNOWN).rules
+        put_bill(ctx, deposit, settled_by=bill_id)

@@ -20,7 +20,7 @@ from tallystick.contracts.bills.actions.checks import (
     year_span,
 )
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.records import (
+from tallystick.contracts.bills.records.bills import (
     MARKS_MAX,
     Allotment,
     Bill,
@@ -62,24 +62,33 @@ class Place:
 
 
 def find_place(
-    ctx: Context, code: int, level: int, first: int, type_version: int, *, issuing: bool
+    ctx: Context,
+    code: int,
+    level: int,
+    first: int,
+    type_version: int,
+    *,
+    issuing: bool,
+    paper: bool = False,
 ) -> Place:
-    """Checks 1 to 9 of taking a number, made once in a transaction."""
+    """Checks 1 to 9 of taking a number, made once in a transaction; `paper`: that of a form."""
     places: dict[tuple[int, int, int, int], Place] = ctx.memo.setdefault("places", {})
     key = (code, level, first, type_version)
     place = places.get(key)
     if place is None:
-        place = places[key] = _find_place(ctx, key, issuing)
+        place = places[key] = _find_place(ctx, key, issuing, paper)
     return place
 
 
-def _find_place(ctx: Context, key: tuple[int, int, int, int], issuing: bool) -> Place:
+def _find_place(ctx: Context, key: tuple[int, int, int, int], issuing: bool, paper: bool) -> Place:
     code, level, first, type_version = key
     now = ctx.block_time
     authorise(ctx, code)  # 1
     check_block_scope(ctx, code, level, first)  # 2
     check_region(ctx, code)  # 3
     kind = fetch_type(ctx, code // 100, type_version)  # 4
+    if kind.rules.is_paper != paper:
+        raise Rejected(BillsReason.PAPER_TYPE, f"paper: {kind.rules.is_paper}", path="code")
     allotment = fetch_allotment(ctx, code, level, first)  # 5
     check_holder(ctx, allotment)
     check_open(ctx, allotment)  # 6

@@ -9,6 +9,7 @@ from __future__ import annotations
 from tallystick.contracts.bills.actions.checks import (
     find_bill,
     put_bill,
+    rules_of,
 )
 from tallystick.contracts.bills.actions.issue import (
     amounts_of,
@@ -16,7 +17,6 @@ from tallystick.contracts.bills.actions.issue import (
     check_split,
     find_deposits,
     new_bill,
-    rules_of,
     settle,
 )
 from tallystick.contracts.bills.actions.numbers import (
@@ -27,9 +27,9 @@ from tallystick.contracts.bills.actions.numbers import (
     take_number,
 )
 from tallystick.contracts.bills.amounts import format_amount
-from tallystick.contracts.bills.items import Replace, Reverse
+from tallystick.contracts.bills.items.bills import Replace, Reverse
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.records import (
+from tallystick.contracts.bills.records.bills import (
     PARTS,
     REVERSALS_MAX,
     Bill,
@@ -201,12 +201,9 @@ def _take_off(ctx: Context, blue: Bill, red: Bill, replaced_by: str | None = Non
     amounts = dict(blue.amounts)
     for part, taken in PARTS.items():
         amounts[taken] = amounts.get(taken, 0) + red.amounts[part]
-    ended = red.amounts == rest(blue)
     put_bill(
         ctx,
         blue,
-        state="reversed" if ended else "partly_reversed",
-        good=False,
         amounts=amounts,
         reversed_by=[*blue.reversed_by, red.id],
         replaced_by=replaced_by,
@@ -219,11 +216,4 @@ def _free(ctx: Context, deposits: list[str]) -> None:
         deposit = find_bill(ctx, bill_id)
         if deposit is None:
             raise LookupError(bill_id)  # the bill that settled it has found it
-        whole = not deposit.reversed_by
-        put_bill(
-            ctx,
-            deposit,
-            state="issued" if whole else "partly_reversed",
-            good=whole,
-            settled_by=None,
-        )
+        put_bill(ctx, deposit, settled_by=None)

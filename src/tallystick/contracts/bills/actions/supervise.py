@@ -10,9 +10,9 @@ from tallystick.contracts.bills.actions.checks import (
     check_org,
     find_bill,
     put_bill,
+    rules_of,
 )
-from tallystick.contracts.bills.actions.issue import rules_of
-from tallystick.contracts.bills.items import (
+from tallystick.contracts.bills.items.bills import (
     Archived,
     OfBill,
     Release,
@@ -21,7 +21,7 @@ from tallystick.contracts.bills.items import (
     Withhold,
 )
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.records import (
+from tallystick.contracts.bills.records.bills import (
     EXCEPTIONS_MAX,
     Allotment,
     Bill,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from tallystick.contracts.bills.records import (
+from tallystick.contracts.bills.records.bills import (
     EXCEPTION_CODES_MAX,
     SETTLES_MAX,
     BillCode,

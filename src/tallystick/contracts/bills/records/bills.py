@@ -12,7 +12,16 @@ from tallystick.contracts.kit import intervals
 from tallystick.contracts.kit.intervals import Gone
 from tallystick.protocol.canonical import Meta, Record
 from tallystick.protocol.row import Row, RowId
-from tallystick.protocol.values import Amount, Count, Currency, Digest, Instant, OrgId, Word
+from tallystick.protocol.values import (
+    Amount,
+    Count,
+    Currency,
+    Digest,
+    Instant,
+    OrgId,
+    Word,
+    parse_instant,
+)
 
 BillCode = Annotated[int, Meta(ge=10_000_000, le=99_999_999)]
 """Eight digits: supervising region, class, kind and year, two each."""
@@ -47,6 +56,7 @@ VOID_MAX = 20
 EXCEPTIONS_MAX = 500
 """Of one issuer; eleven characters each, so that item and row stay below 8 KiB."""
 EXCEPTION_CODES_MAX = 16
+CLOSED_TYPES_MAX = 32
 
 PARTS = {
     "total": "reversed",
@@ -56,6 +66,30 @@ PARTS = {
     "self_expense": "reversed_self_expense",
 }
 """A bill's amounts, each with the name under which its row counts what red bills took off it."""
+
+
+class ClaimRules(Record, kw_only=True):
+    """How bills of a type are reimbursed."""
+
+    term_days: Annotated[int, Meta(ge=1, le=36_500)]
+    """From the time of issue on."""
+    lock_seconds_max: Annotated[int, Meta(ge=1, le=31_536_000)]
+    renewals_max: Annotated[int, Meta(ge=0, le=100)] = 0
+    reversal_wait_seconds: Annotated[int, Meta(ge=0, le=31_536_000)]
+    """How long who holds a lock may take to answer a request to reverse."""
+    bind_required: bool = False
+    """The holder must have bound the bill before consenting."""
+    paper_presented: bool = False
+    """While a paper form is live, a lock names it."""
+
+
+class PaperRules(Record, kw_only=True):
+    """How bills of a type are exchanged to paper."""
+
+    type: BillTypeId
+    """Of the paper forms."""
+    loss_wait_seconds: Annotated[int, Meta(ge=0, le=31_536_000)]
+    """How long after a declared loss the electronic bill stays tied to the paper."""
 
 
 class TypeRules(Record, kw_only=True):
@@ -85,8 +119,22 @@ class TypeRules(Record, kw_only=True):
     partial_reversal: bool = False
     zero_total: bool = False
     zero_lines: bool = False
-    claimable: bool = False
-    bind_required: bool = False
+    claims: ClaimRules | None = None
+    """None: bills of the type are not claimed."""
+    paper: PaperRules | None = None
+    """None: bills of the type are not exchanged to paper 换开."""
+    is_paper: bool = False
+    """The numbers are those of paper forms 纸质票据: exchanged for, never issued."""
+    sensitive: bool = False
+    """A standing mandate covers the type only where it names it."""
+    rebind_wait_seconds: Count = 0
+    """How long the holder may object to a new binding by the issuer."""
+    retention_days: Count = 0
+    """How long the body must be kept; 0: for ever, but for a legal order."""
+    stock_numbers_max: Count = 0
+    """Unaccounted numbers that one holder may have; 0: no limit."""
+    stock_blocks_max: Annotated[int, Meta(ge=0, le=1_000)] = 0
+    """Unaccounted blocks likewise; 1: account for the old before the new 核旧领新."""
     deposit: bool = False
     """Prepaid money 预交金: refundable, not claimable, used up by the bill that settles it."""
     reverse_within_seconds: Count = 0
@@ -185,18 +233,56 @@ class Allotment(Row, kw_only=True):
     """Log index of the newest bill out of it."""
     reason: Word | None = None
     """Why it is suspended."""
+    offline_days: Count = 0
+    """An offline reserve: its bills may reach the ledger so many days after they were made."""
+    accounted: Count = 0
+    """Numbers of children whose accounts are accepted."""
+    account: Literal["", "submitted", "returned", "accepted"] = ""
+    """Where its own account 核销 stands; submitted and accepted, it takes no more use."""
+
+
+class Lock(Record, kw_only=True):
+    """Money of a bill that one reimburser, or one plan, holds; live while at < `until`."""
+
+    who: Digest
+    """`records.claims.claimant`: hides the reimburser from whoever may see the bill's row."""
+    amount: Amount
+    cash: Amount = 0
+    """The part of `amount` that only cash covers: basis ``cash``."""
+    until: Instant
+    renewals: Count = 0
+    left: Count = 0
+    """Seconds that remained when the bill was frozen; counts only while it is."""
+
+
+class Pending(Record, kw_only=True):
+    """A new binding by the issuer, in its waiting time: valid from `due` on unless disputed."""
+
+    holder: Digest
+    due: Instant
+    disputed: bool = False
+
+
+class PaperLink(Record, kw_only=True):
+    """The one paper form that stands for a bill now."""
+
+    id: BillId
+    state: Literal["printing", "live", "lost"]
+    until: Instant | None = None
+    """Lost: the electronic bill stands alone again from here on."""
 
 
 class Bill(Row, kw_only=True):
     """What befell one number; id = `BillId`. `good`: the face holds as issued, nothing is off it.
 
-    State ``issued``, ``partly_reversed``, ``reversed``, ``settled`` (a deposit), ``red``, ``void``.
+    State of a blue bill: see `standing`. Else ``red``, ``void``; of a paper form ``printing``,
+    ``live``, ``recovered``, ``lost``, ``cancelled``.
     """
 
     KIND = "bills.bill"
 
     issuer: OrgId
-    bill_kind: Literal["blue", "red", "void"]
+    bill_kind: Literal["blue", "red", "void", "paper"]
     type_version: Count = 0
     """The rules it was made under, for ever (G6); 0 for a void number, which has none."""
     issued_at: Instant
@@ -216,6 +302,28 @@ class Bill(Row, kw_only=True):
     replaced_by: BillId | None = None
     settles: Annotated[list[BillId], Meta(max_length=SETTLES_MAX)] = []
     settled_by: BillId | None = None
+    offline: bool = False
+    """Made out of an offline reserve, before the ledger knew of it."""
+
+    bound: Count = 0
+    """How often it was bound; 0: nobody but its issuer has chosen its key. See `holder_now`."""
+    pending: Pending | None = None
+    claims: Count = 0
+    """How many `records.claims.Claim` rows there are of it: `claim_id` 0, 1, …"""
+    lock: Lock | None = None
+    plan: bool = False
+    """There is a row of `records.claims.Plan` whose ranks count."""
+    reversing: Instant | None = None
+    """Its issuer asked to reverse it 待冲红: nothing is settled; from here on no lock stands."""
+    reversing_left: Count = 0
+    """Seconds that remained when it was frozen."""
+    frozen: Word | None = None
+    """Why the supervisor froze it."""
+    disputed: Count = 0
+    """Findings of others that wait for an answer."""
+    paper: PaperLink | None = None
+    paper_of: BillId | None = None
+    """Of a paper form: the bill that it shows."""
 
 
 class Exceptions(Record):
@@ -223,6 +331,13 @@ class Exceptions(Record):
 
     code: BillCode
     numbers: Annotated[list[BillNumber], Meta(min_length=1, max_length=EXCEPTIONS_MAX)]
+
+
+class ClosedPeriod(Record):
+    """Bills of a type that are dated before an instant are closed: W2."""
+
+    type: BillTypeId
+    before: Instant
 
 
 class Issuer(Row):
@@ -237,6 +352,10 @@ class Issuer(Row):
     exceptions: Annotated[list[Exceptions], Meta(max_length=EXCEPTION_CODES_MAX)] = []
     overdue_from: Instant | None = None
     """When the first of the exceptions passes its type's limit."""
+    closed: Annotated[list[ClosedPeriod], Meta(max_length=CLOSED_TYPES_MAX)] = []
+    """Up to where the periods of its types are closed."""
+    successor: OrgId | None = None
+    """Who acts for it since it was merged: on its bills, and for what it still owes."""
 
 
 def type_row_id(type_id: int, version: int) -> str:
@@ -258,3 +377,41 @@ def rest(bill: Bill) -> dict[str, int]:
     """What reversals have left of each of a bill's `PARTS`."""
     amounts = bill.amounts
     return {part: amounts[part] - amounts.get(gone, 0) for part, gone in PARTS.items()}
+
+
+def standing(bill: Bill) -> tuple[str, bool]:
+    """State and `good` of a blue bill, as they follow from its fields."""
+    if bill.reversed_by and not rest(bill)["total"]:
+        return "reversed", False
+    if bill.settled_by is not None:
+        return "settled", False
+    if bill.frozen is not None:
+        return "frozen", False
+    if bill.reversing is not None:
+        return "reversing", False
+    return ("partly_reversed", False) if bill.reversed_by else ("issued", True)
+
+
+def holder_now(bill: Bill, now: int) -> tuple[bytes | None, int]:
+    """The commitment that counts at `now` (unix seconds), and which binding it is."""
+    pending = bill.pending
+    if pending is None or pending.disputed or now < parse_instant(pending.due):
+        return bill.holder, bill.bound
+    return pending.holder, bill.bound + 1
+
+
+def live_lock(bill: Bill, now: int) -> Lock | None:
+    """The lock that stands at `now`: not past its end, unless the bill is frozen."""
+    lock = bill.lock
+    if lock is None or bill.frozen is not None:
+        return lock
+    return lock if now < parse_instant(lock.until) else None
+
+
+def room(bill: Bill, now: int) -> dict[str, int]:
+    """What can still be claimed at `now`, by basis; overdrawn never, so nothing is negative."""
+    left, amounts, lock = rest(bill), bill.amounts, live_lock(bill, now)
+    held, held_cash = (lock.amount, lock.cash) if lock else (0, 0)
+    free = left["account"] + left["cash"] - amounts.get("settled", 0) - held
+    cash = left["cash"] - amounts.get("settled_cash", 0) - held_cash
+    return {"cash": min(cash, free), "cash_account": free}

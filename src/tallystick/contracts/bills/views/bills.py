@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tallystick.contracts.bills.content import OpenFields
-from tallystick.contracts.bills.records import (
+from tallystick.contracts.bills.records.bills import (
     Allotment,
     Bill,
     BillType,

@@ -1,0 +1,11 @@
+"""What people read about refusals of holders' acts.
+
+Invariant: the texts are no part of consensus. See docs/spec/contracts/bills.md.
+"""
+
+from __future__ import annotations
+
+from tallystick.contracts.kit.reasons import ReasonText
+from tallystick.protocol.errors import Reason
+
+TEXTS: dict[Reason, ReasonText] = {}
