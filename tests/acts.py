@@ -174,7 +174,7 @@ class Acts:
             self.block += 1
         name = action if "/" in action else f"{action}/1"
         header = self._header(sender, name, len(items), key or f"{sender}/key", atomic)
-        admit(self._start, header, self.at)
+        admit(self._start, header, self.at, self.actions[name].valid_seconds_max)
         tx_id = transaction_id(signing_bytes(header))
         ctx = self._context(sender, header.key, name, tx_id)
         start, outcomes = self.rows.mark(), list[str]()

@@ -241,7 +241,7 @@ class Ledger:
         if block < action.from_block or (ends is not None and block >= ends):
             return Rejected(LedgerReason.ACTION_INACTIVE, header.action, path="header/action")
         try:
-            admit(state, header, at)
+            admit(state, header, at, action.valid_seconds_max)
         except Rejected as refusal:
             return refusal
         return None

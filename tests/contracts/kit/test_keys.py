@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from acts import Rows, nonce, public_key
 
-from tallystick.contracts.kit.context import Context, Environment
+from tallystick.contracts.kit.context import VALID_SECONDS_MAX, Context, Environment
 from tallystick.contracts.kit.grants import Authority, Grant
 from tallystick.contracts.kit.keys import (
     ROOT_ACTIONS,
-    VALID_SECONDS_MAX,
     BlockScope,
     KeyRow,
     admit,

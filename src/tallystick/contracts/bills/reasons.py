@@ -149,6 +149,7 @@ class BillsReason(Reason):
     RETENTION = "bills.retention"
     HELD = "bills.held"
     ERASURE_UNKNOWN = "bills.erasure_unknown"
+    ERASURE_COPIES = "bills.erasure_copies"
     OFFLINE_ONLY = "bills.offline_only"
     SUCCESSION_INVALID = "bills.succession_invalid"
 

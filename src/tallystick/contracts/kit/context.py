@@ -25,6 +25,10 @@ NUMBERS_PER_CODE = 10**10
 FOUNDING_INDEX = -1
 """`Context.index` while the founding file is written: no entry made those rows."""
 
+VALID_SECONDS_MAX = 72 * 3600
+"""How far ahead of ledger time a transaction may end, unless its action says more: its idempotency
+key is kept so long."""
+
 UNSALTED = b""
 """In place of an item hash: the row holds a commitment that nobody can guess, its hash hides it."""
 
@@ -145,6 +149,8 @@ class Action:
     """Units of a block's budget an item costs: 1, or 20 for an inner signature."""
     from_block: int = 0
     until_block: int | None = None
+    valid_seconds_max: int = VALID_SECONDS_MAX
+    """A transaction of this action may be made so long before it reaches the ledger."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from tallystick.contracts.kit.context import Context, Reader, State
+from tallystick.contracts.kit.context import VALID_SECONDS_MAX, Context, Reader, State
 from tallystick.contracts.kit.grants import (
     Authority,
     CodePrefix,
@@ -32,9 +32,6 @@ from tallystick.protocol.values import OrgId, Word, parse_instant
 
 ROOT_ACTIONS = ("members.add_key", "members.revoke_key", "members.rotate_root")
 """What a root key signs, and no operating key."""
-
-VALID_SECONDS_MAX = 72 * 3600
-"""Seen idempotency keys are kept so long; a transaction may not live longer."""
 
 
 class BlockScope(Record):
@@ -66,8 +63,13 @@ def find_key(state: State | Reader, key: bytes) -> KeyRow | None:
     return state.get(row_key(KeyRow.KIND, key.hex()), KeyRow)
 
 
-def admit(state: State | Reader, header: Header, at: int) -> None:
-    """Raise `Rejected` unless the header's key may sign this action for the sender at `at`."""
+def admit(
+    state: State | Reader, header: Header, at: int, valid_seconds_max: int = VALID_SECONDS_MAX
+) -> None:
+    """Raise `Rejected` unless the header's key may sign this action for the sender at `at`.
+
+    `valid_seconds_max` is the action's: its transactions may live so long.
+    """
     row = find_key(state, header.key)
     if row is None or row.role not in ("root", "operating"):
         raise Rejected(LedgerReason.KEY_UNKNOWN, path="header/key")
@@ -89,7 +91,7 @@ def admit(state: State | Reader, header: Header, at: int) -> None:
     valid_until = parse_instant(header.valid_until)
     if at >= valid_until:
         raise Rejected(LedgerReason.EXPIRED, path="header/valid_until")
-    if valid_until > at + VALID_SECONDS_MAX:
+    if valid_until > at + valid_seconds_max:
         raise Rejected(LedgerReason.VALID_TOO_LONG, path="header/valid_until")
 
 
@@ -141,6 +143,16 @@ def check_block_scope(ctx: Context, code: int, level: int, first: int) -> None:
     if scope is not None and (scope.code, scope.level, scope.first) != (code, level, first):
         raise Rejected(
             KitReason.KEY_SCOPE, f"the key is for block {scope.code}/{scope.level}/{scope.first}"
+        )
+
+
+def check_unbound(ctx: Context) -> None:
+    """Refuse the item when the signing key is bound to one number block: it is about more."""
+    row = find_key(ctx.state, ctx.key)
+    if row is not None and row.block is not None:
+        block = row.block
+        raise Rejected(
+            KitReason.KEY_SCOPE, f"the key is for block {block.code}/{block.level}/{block.first}"
         )
 
 

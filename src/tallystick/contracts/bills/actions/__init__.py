@@ -11,6 +11,7 @@ from __future__ import annotations
 from tallystick.contracts.bills.actions import (
     accounts,
     allot,
+    archive,
     catalogue,
     claims,
     freeze,
@@ -18,9 +19,11 @@ from tallystick.contracts.bills.actions import (
     issue,
     paper,
     reverse,
+    succession,
     supervise,
 )
 from tallystick.contracts.bills.items import bills as items
+from tallystick.contracts.bills.records.bills import OFFLINE_DAYS_MAX
 from tallystick.contracts.kit.context import Action
 
 ACTIONS: dict[str, Action] = {
@@ -33,8 +36,11 @@ ACTIONS: dict[str, Action] = {
     "bills.suspend_allotment/1": Action(items.SuspendAllotment, allot.suspend_allotment),
     "bills.resume_allotment/1": Action(items.ResumeAllotment, allot.resume_allotment),
     "bills.issue/1": Action(items.Issue, issue.issue),
-    "bills.reverse/1": Action(items.Reverse, reverse.reverse),
-    "bills.replace/1": Action(items.Replace, reverse.replace, work=2),
+    "bills.issue_offline/1": Action(
+        items.Issue, issue.issue_offline, valid_seconds_max=OFFLINE_DAYS_MAX * 86_400
+    ),
+    "bills.reverse/1": Action(items.Reverse, reverse.reverse, work=4),
+    "bills.replace/1": Action(items.Replace, reverse.replace, work=4),
     "bills.withhold/1": Action(items.Withhold, supervise.withhold),
     "bills.release/1": Action(items.Release, supervise.release),
     "bills.suspend_issuer/1": Action(items.SuspendIssuer, supervise.suspend_issuer),
@@ -44,5 +50,7 @@ ACTIONS: dict[str, Action] = {
     **claims.ACTIONS,
     **paper.ACTIONS,
     **accounts.ACTIONS,
+    **archive.ACTIONS,
+    **succession.ACTIONS,
     **freeze.ACTIONS,
 }

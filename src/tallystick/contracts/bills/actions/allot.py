@@ -8,14 +8,17 @@ See docs/spec/contracts/bills.md.
 from __future__ import annotations
 
 from tallystick.contracts.bills.actions.checks import (
+    acts_for,
     check_holder,
     check_open,
     check_org,
     check_region,
     fetch_allotment,
     grants_open_at,
+    newest_rules,
     year_span,
 )
+from tallystick.contracts.bills.actions.stock import in_stock, put_stock, read_stock
 from tallystick.contracts.bills.items.bills import (
     Allot,
     GiveBack,
@@ -28,17 +31,15 @@ from tallystick.contracts.bills.items.bills import (
     VoidNumbers,
 )
 from tallystick.contracts.bills.reasons import BillsReason
+from tallystick.contracts.bills.records.accounts import Stock
 from tallystick.contracts.bills.records.bills import (
     VOID_MAX,
     Allotment,
     Bill,
-    BillType,
     Fate,
     Series,
-    TypePointer,
     allotment_id,
     format_bill_id,
-    type_row_id,
 )
 from tallystick.contracts.kit import intervals
 from tallystick.contracts.kit.context import Context
@@ -78,6 +79,10 @@ def allot(ctx: Context, item: Allot) -> None:
     _check_year(ctx, item.code, until)
     gone = _without(item, parent, series)
     check_org(ctx, item.holder, "holder")
+    stock = read_stock(ctx, item.code, item.holder)
+    counts = item.holder != ctx.sender
+    if counts:
+        _check_stock(ctx, item, stock)
     # WRITE
     ctx.put(
         Allotment(
@@ -95,8 +100,11 @@ def allot(ctx: Context, item: Allot) -> None:
             grantor=ctx.sender,
             next=item.first,
             active_from=format_instant(year_span(item.code, ctx.env.utc_offset_seconds)[0]),
+            offline_days=item.offline_days,
         )
     )
+    if counts:
+        put_stock(ctx, stock, numbers=item.last - item.first + 1, blocks=1)
     if parent is None:
         ctx.put(series, gone=gone)
     else:
@@ -123,12 +131,26 @@ def _check_parent(ctx: Context, item: Allot, parent: Allotment | None) -> Allotm
 
 def _until(ctx: Context, code: int) -> str:
     """The end of a code's days of grace, by the newest rules of its type."""
-    pointer = ctx.fetch(TypePointer, str(code // 100), BillsReason.TYPE_UNKNOWN, "code")
-    kind = ctx.fetch(
-        BillType, type_row_id(code // 100, pointer.newest), BillsReason.TYPE_UNKNOWN, "code"
-    )
     end = year_span(code, ctx.env.utc_offset_seconds)[1]
-    return format_instant(end + kind.rules.year_grace_days * DAY_SECONDS)
+    return format_instant(end + newest_rules(ctx, code).year_grace_days * DAY_SECONDS)
+
+
+def _check_stock(ctx: Context, item: Allot, stock: Stock) -> None:
+    """Account for the old before the new 核旧领新, where the type asks for it."""
+    rules = newest_rules(ctx, item.code)
+    numbers, blocks = stock.numbers + item.last - item.first + 1, stock.blocks + 1
+    if rules.stock_blocks_max and blocks > rules.stock_blocks_max:
+        raise Rejected(
+            BillsReason.STOCK_LIMIT,
+            f"{blocks} unaccounted blocks, at most {rules.stock_blocks_max}",
+            path="holder",
+        )
+    if rules.stock_numbers_max and numbers > rules.stock_numbers_max:
+        raise Rejected(
+            BillsReason.STOCK_LIMIT,
+            f"{numbers} unaccounted numbers, at most {rules.stock_numbers_max}",
+            path="holder",
+        )
 
 
 def _check_year(ctx: Context, code: int, until: str | None) -> None:
@@ -184,6 +206,7 @@ def give_back(ctx: Context, item: GiveBack) -> None:
     gone = _take_of(allotment, item, "returned")
     # WRITE
     ctx.put(allotment, gone=gone)
+    _shrink_stock(ctx, allotment, item)
 
 
 def recall(ctx: Context, item: Recall) -> None:
@@ -196,6 +219,13 @@ def recall(ctx: Context, item: Recall) -> None:
     gone = _take_of(allotment, item, "recalled")
     # WRITE
     ctx.put(allotment, gone=gone)
+    _shrink_stock(ctx, allotment, item)
+
+
+def _shrink_stock(ctx: Context, allotment: Allotment, item: RangeOfAllotment) -> None:
+    if in_stock(allotment):
+        stock = read_stock(ctx, allotment.code, allotment.holder)
+        put_stock(ctx, stock, numbers=item.start - item.end - 1)
 
 
 def opening(ctx: Context, item: Opening) -> None:
@@ -279,7 +309,7 @@ def _read(ctx: Context, item: OfAllotment) -> Allotment:
 
 
 def _check_grantor(ctx: Context, allotment: Allotment) -> None:
-    if allotment.grantor != ctx.sender:
+    if not acts_for(ctx, allotment.grantor):
         raise Rejected(BillsReason.NOT_GRANTOR, f"{allotment.grantor} granted it", path="first")
 
 

@@ -9,10 +9,12 @@ from functools import lru_cache
 
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.bills import (
+    SUCCESSIONS_MAX,
     Allotment,
     Bill,
     BillType,
     Issuer,
+    TypePointer,
     TypeRules,
     allotment_id,
     parse_bill_id,
@@ -21,12 +23,12 @@ from tallystick.contracts.bills.records.bills import (
 )
 from tallystick.contracts.kit.context import Context
 from tallystick.contracts.kit.grants import Authority
+from tallystick.contracts.kit.keys import find_key
+from tallystick.contracts.kit.reasons import KitReason
 from tallystick.protocol.canonical import replace
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.values import parse_instant
 
-SUCCESSIONS_MAX = 4
-"""Mergers of mergers that are followed."""
 CENTURY = 2000
 """A code has the last two digits of its year; the scheme began in this century."""
 
@@ -63,6 +65,13 @@ def fetch_type(ctx: Context, type_id: int, version: int) -> BillType:
     """One version of a type; refuses when there is none."""
     row_id = type_row_id(type_id, version)
     return ctx.fetch(BillType, row_id, BillsReason.TYPE_UNKNOWN, "type_version")
+
+
+def newest_rules(ctx: Context, code: int) -> TypeRules:
+    """The newest rules of a code's type; refuses when there is no such type."""
+    pointer = ctx.fetch(TypePointer, str(code // 100), BillsReason.TYPE_UNKNOWN, "code")
+    row_id = type_row_id(code // 100, pointer.newest)
+    return ctx.fetch(BillType, row_id, BillsReason.TYPE_UNKNOWN, "code").rules
 
 
 def fetch_allotment(ctx: Context, code: int, level: int, first: int) -> Allotment:
@@ -106,7 +115,7 @@ def put_bill(ctx: Context, bill: Bill, **changes: object) -> Bill:
 
 def acts_for(ctx: Context, org: str) -> bool:
     """Whether the sender is `org`, or took over its duties, itself or by steps."""
-    for _ in range(SUCCESSIONS_MAX):
+    for _ in range(SUCCESSIONS_MAX + 1):
         if org == ctx.sender:
             return True
         row = ctx.find(Issuer, org)
@@ -122,6 +131,16 @@ def fetch_blue(ctx: Context, bill_id: str) -> Bill:
     if bill is None or bill.bill_kind != "blue":
         raise Rejected(BillsReason.BILL_UNKNOWN, f"no blue bill {bill_id}", path="bill")
     return bill
+
+
+def check_bill_scope(ctx: Context, number: int) -> None:
+    """A key that is bound to a block says nothing of bills out of another."""
+    key = find_key(ctx.state, ctx.key)
+    scope = key.block if key else None
+    if scope is not None:
+        block = ctx.find(Allotment, allotment_id(scope.code, scope.level, scope.first))
+        if block is None or not block.first <= number <= block.last:
+            raise Rejected(KitReason.KEY_SCOPE, f"the key is not for number {number}")
 
 
 def check_issuer(ctx: Context, bill: Bill) -> None:

@@ -6,7 +6,7 @@ commitments and amounts never change afterwards (I11). See docs/spec/contracts/b
 
 from __future__ import annotations
 
-from tallystick.contracts.bills.actions.checks import find_bill, put_bill, rules_of
+from tallystick.contracts.bills.actions.checks import acts_for, find_bill, put_bill, rules_of
 from tallystick.contracts.bills.actions.numbers import (
     Place,
     check_number,
@@ -29,8 +29,19 @@ from tallystick.protocol.errors import Rejected
 
 def issue(ctx: Context, item: Issue) -> None:
     """A blue bill takes a number of the sender's."""
+    _issue(ctx, item, offline=False)
+
+
+def issue_offline(ctx: Context, item: Issue) -> None:
+    """A bill that was made before the ledger knew of it takes a number of an offline reserve."""
+    _issue(ctx, item, offline=True)
+
+
+def _issue(ctx: Context, item: Issue, *, offline: bool) -> None:
     # READ
-    place = find_place(ctx, item.code, item.level, item.first, item.type_version, issuing=True)
+    place = find_place(
+        *(ctx, item.code, item.level, item.first, item.type_version), issuing=True, offline=offline
+    )
     allotment = read_allotment(ctx, place)
     # CHECK
     check_time(place, item.issued_at)
@@ -38,12 +49,14 @@ def issue(ctx: Context, item: Issue) -> None:
     check_money(place, item)
     deposits = find_deposits(ctx, place, item) if item.settles else []
     # WRITE
-    bill = new_bill(ctx, item)
+    bill = new_bill(ctx, item, offline=offline)
     take_number(ctx, place, allotment, item.number, bill)
     settle(ctx, deposits, bill.id)
 
 
-def new_bill(ctx: Context, item: NewBill, replaces: str | None = None) -> Bill:
+def new_bill(
+    ctx: Context, item: NewBill, replaces: str | None = None, *, offline: bool = False
+) -> Bill:
     """The row of a blue bill, with what `Context.put` would add: one copy less for each bill."""
     return Bill(
         kind=Bill.KIND,
@@ -62,6 +75,7 @@ def new_bill(ctx: Context, item: NewBill, replaces: str | None = None) -> Bill:
         holder=item.holder,
         replaces=replaces,
         settles=item.settles,
+        offline=offline,
     )
 
 
@@ -129,7 +143,7 @@ def find_deposits(
         if (
             deposit is None
             or deposit.bill_kind != "blue"
-            or deposit.issuer != ctx.sender
+            or not acts_for(ctx, deposit.issuer)
             or deposit.currency != item.currency
             or not rules_of(ctx, deposit).deposit
         ):

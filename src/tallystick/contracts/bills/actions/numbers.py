@@ -36,6 +36,7 @@ from tallystick.protocol.errors import Rejected
 from tallystick.protocol.row import row_key
 from tallystick.protocol.values import format_instant, parse_instant
 
+DAY_SECONDS = 86_400
 MARKS_PER_LIMIT = 16
 """How finely the age of what waits for the archive is known: a sixteenth of the type's limit."""
 
@@ -55,6 +56,8 @@ class Place:
     earliest: int
     latest: int
     """An issue time is in order exactly if it lies in [earliest, latest)."""
+    closed: int
+    """The sender's months of this type are closed up to here (W2)."""
     below: int
     """The issuer's bodies are archived below this log index, but for the named ones."""
     marks: list[Mark] | None = None
@@ -70,17 +73,23 @@ def find_place(
     *,
     issuing: bool,
     paper: bool = False,
+    offline: bool = False,
 ) -> Place:
-    """Checks 1 to 9 of taking a number, made once in a transaction; `paper`: that of a form."""
+    """Checks 1 to 9 of taking a number, made once in a transaction.
+
+    `paper`: that of a form. `offline`: out of an offline reserve, and out of nothing else.
+    """
     places: dict[tuple[int, int, int, int], Place] = ctx.memo.setdefault("places", {})
     key = (code, level, first, type_version)
     place = places.get(key)
     if place is None:
-        place = places[key] = _find_place(ctx, key, issuing, paper)
+        place = places[key] = _find_place(ctx, key, issuing, paper, offline)
     return place
 
 
-def _find_place(ctx: Context, key: tuple[int, int, int, int], issuing: bool, paper: bool) -> Place:
+def _find_place(
+    ctx: Context, key: tuple[int, int, int, int], issuing: bool, paper: bool, offline: bool
+) -> Place:
     code, level, first, type_version = key
     now = ctx.block_time
     authorise(ctx, code)  # 1
@@ -92,7 +101,7 @@ def _find_place(ctx: Context, key: tuple[int, int, int, int], issuing: bool, pap
     allotment = fetch_allotment(ctx, code, level, first)  # 5
     check_holder(ctx, allotment)
     check_open(ctx, allotment)  # 6
-    _check_term(allotment, now)  # 7
+    _check_term(allotment, now, offline)  # 7
     issuer = ctx.find(Issuer, ctx.sender)
     below = issuer.below if issuer else 0
     if issuing:  # 8, 9
@@ -104,6 +113,8 @@ def _find_place(ctx: Context, key: tuple[int, int, int, int], issuing: bool, pap
         parse_instant(kind.valid_from),
         parse_instant(kind.until) if kind.until else INTEGER_MAX,
     )
+    closed = _closed(issuer, code // 100)
+    past = allotment.offline_days * DAY_SECONDS if offline else rules.issue_past_seconds_max
     return Place(
         key=row_key(Allotment.KIND, allotment.id),
         code=code,
@@ -111,13 +122,29 @@ def _find_place(ctx: Context, key: tuple[int, int, int, int], issuing: bool, pap
         rules=rules,
         year=year,
         force=force,
-        earliest=max(year[0], force[0], now - rules.issue_past_seconds_max),
+        earliest=max(year[0], force[0], now - past, closed),
         latest=min(year[1], force[1], now + rules.issue_future_seconds_max + 1),
+        closed=closed,
         below=below,
     )
 
 
-def _check_term(allotment: Allotment, now: int) -> None:
+def _closed(issuer: Issuer | None, type_id: int) -> int:
+    """Up to where the issuer's months of a type are closed; 0: none is."""
+    for each in issuer.closed if issuer else ():
+        if each.type == type_id:
+            return parse_instant(each.before)
+    return 0
+
+
+def _check_term(allotment: Allotment, now: int, offline: bool) -> None:
+    if allotment.account in ("submitted", "accepted"):
+        raise Rejected(
+            BillsReason.BLOCK_CLOSED, f"its account is {allotment.account}", path="first"
+        )
+    if offline != (allotment.offline_days > 0):
+        days = allotment.offline_days
+        raise Rejected(BillsReason.OFFLINE_ONLY, f"its offline days: {days}", path="first")
     if allotment.until is not None and now >= parse_instant(allotment.until):
         raise Rejected(BillsReason.BLOCK_CLOSED, f"closed at {allotment.until}", path="first")
     if now < parse_instant(allotment.active_from):
@@ -154,7 +181,10 @@ def waiting(allotment: Allotment, below: int) -> list[Mark]:
 
 
 def check_time(place: Place, issued_at: str) -> None:
-    """Check 10: a bill's time lies in its code's year, its type's term and the window (I2, I12)."""
+    """Check 10: the time lies in the code's year, the type's term, an open month, the window.
+
+    I2, I12, W2.
+    """
     at = read_instant(issued_at, "issued_at")
     if place.earliest <= at < place.latest:
         return
@@ -163,6 +193,9 @@ def check_time(place: Place, issued_at: str) -> None:
         raise Rejected(BillsReason.CODE_TYPE_MISMATCH, "not in the code's year", path=path)
     if not place.force[0] <= at < place.force[1]:
         raise Rejected(BillsReason.TYPE_EXPIRED, f"not in force at {issued_at}", path=path)
+    if at < place.closed:
+        before = format_instant(place.closed)
+        raise Rejected(BillsReason.PERIOD_CLOSED, f"closed before {before}", path=path)
     if at < place.earliest:
         raise Rejected(BillsReason.TIME_TOO_OLD, f"{issued_at} is too long ago", path=path)
     raise Rejected(BillsReason.TIME_FUTURE, f"{issued_at} is ahead of the ledger", path=path)

@@ -7,6 +7,8 @@ shrink. See docs/spec/contracts/bills.md.
 from __future__ import annotations
 
 from tallystick.contracts.bills.actions.checks import (
+    check_bill_scope,
+    check_issuer,
     check_org,
     find_bill,
     put_bill,
@@ -23,16 +25,13 @@ from tallystick.contracts.bills.items.bills import (
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.bills import (
     EXCEPTIONS_MAX,
-    Allotment,
     Bill,
     Exceptions,
     Issuer,
-    allotment_id,
     parse_bill_id,
 )
 from tallystick.contracts.kit.context import Context
-from tallystick.contracts.kit.keys import authorise, check_version, find_key
-from tallystick.contracts.kit.reasons import KitReason
+from tallystick.contracts.kit.keys import authorise, check_version
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.values import format_instant, parse_instant
 
@@ -64,26 +63,15 @@ def release(ctx: Context, item: Release) -> None:
 def _read_bill(ctx: Context, item: OfBill) -> Bill:
     code, number = parse_bill_id(item.bill)
     authorise(ctx, code)
-    _check_bill_scope(ctx, number)
+    check_bill_scope(ctx, number)
     bill = find_bill(ctx, item.bill)
     if bill is None or bill.bill_kind != "blue":
         raise Rejected(BillsReason.BILL_UNKNOWN, f"no blue bill {item.bill}", path="bill")
     return bill
 
 
-def _check_bill_scope(ctx: Context, number: int) -> None:
-    """A key that is bound to a block says nothing of bills out of another."""
-    key = find_key(ctx.state, ctx.key)
-    scope = key.block if key else None
-    if scope is not None:
-        block = ctx.find(Allotment, allotment_id(scope.code, scope.level, scope.first))
-        if block is None or not block.first <= number <= block.last:
-            raise Rejected(KitReason.KEY_SCOPE, f"the key is not for number {number}")
-
-
 def _check_live(ctx: Context, bill: Bill, item: OfBill) -> None:
-    if bill.issuer != ctx.sender:
-        raise Rejected(BillsReason.OTHER_ISSUER, f"{bill.issuer} issued it", path="bill")
+    check_issuer(ctx, bill)
     if bill.state not in ("issued", "partly_reversed"):
         raise Rejected(BillsReason.BILL_STATE, f"{bill.id} is {bill.state}", path="bill")
     check_version(bill, item.version)

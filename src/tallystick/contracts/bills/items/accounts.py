@@ -1,7 +1,7 @@
 """What the actions of accounting, archive, erasure and succession are told.
 
 Invariant: no field can hold a name, a text or anything else that is about a person.
-See docs/spec/contracts/bills.md.
+See docs/spec/contracts/bills-accounts.md.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class AccountPeriod(Item):
     reviewer: OrgId
     tally: Tally
     includes: Count = 0
-    """The accounts of the level below that it adds up; 0: the sender's own bills."""
+    """The accounts of the level below that it adds up; 0: bills themselves."""
+    issuer: OrgId | None = None
+    """Whose month it is, where the sender took over that organisation's duties."""
 
 
 class OfAccount(Item):
@@ -62,7 +64,7 @@ class ReturnAccount(OfAccount):
 
 
 class ArchivePeriod(Item):
-    """``bills.archive_period/1``: the sender's archive keeps the bodies of an accepted account."""
+    """``bills.archive_period/1``: the sender keeps all bodies of an accepted month."""
 
     account: AccountId
     root: Digest
@@ -71,24 +73,23 @@ class ArchivePeriod(Item):
 
 
 class HoldBodies(Item):
-    """``bills.hold/1``: a legal order keeps a bill's body, or all of an account, from erasure."""
+    """``bills.hold/1``: a legal order keeps a bill's body, or all of a month, from erasure."""
 
     bill: BillId | None = None
     account: AccountId | None = None
+    """Of a month, which need not be accounted for yet."""
     order: Digest
     reason: Word
 
 
 class LiftHold(HoldBodies):
-    """``bills.lift_hold/1``, by who holds."""
+    """``bills.lift_hold/1``, by who stated the hold; `order` is that to lift it."""
 
 
 class OrderErasure(Item):
     """``bills.order_erasure/1``: by the issuer when the term is over, or on a legal order."""
 
     bill: BillId
-    account: AccountId | None = None
-    """The month's account whose manifest and holds count, where there is one."""
     basis: Literal["term", "legal_order"]
     order: Digest
     reason: Word

@@ -17,6 +17,7 @@ from tallystick.contracts.bills.records.bills import (
     BillTypeId,
     Exceptions,
     Level,
+    OfflineDays,
     TypeRules,
     TypeVersion,
 )
@@ -60,6 +61,8 @@ class Allot(Item):
     holder: OrgId
     parent: Block | None = None
     """The sender's own allotment that it comes out of; none at level 0."""
+    offline_days: OfflineDays = 0
+    """An offline reserve: its bills may reach the ledger so many days after they were made."""
 
 
 class OfAllotment(Item):
@@ -138,7 +141,7 @@ class NewBill(Money):
 
 
 class Issue(NewBill):
-    """``bills.issue/1``."""
+    """``bills.issue/1``; ``bills.issue_offline/1``: out of an offline reserve."""
 
 
 class Reverse(Money):

@@ -57,6 +57,11 @@ EXCEPTIONS_MAX = 500
 """Of one issuer; eleven characters each, so that item and row stay below 8 KiB."""
 EXCEPTION_CODES_MAX = 16
 CLOSED_TYPES_MAX = 32
+SUCCESSIONS_MAX = 4
+"""Mergers of mergers that are followed."""
+OFFLINE_DAYS_MAX = 31
+"""How long a bill out of an offline reserve may be under way."""
+OfflineDays = Annotated[int, Meta(ge=0, le=OFFLINE_DAYS_MAX)]
 
 PARTS = {
     "total": "reversed",
@@ -233,12 +238,14 @@ class Allotment(Row, kw_only=True):
     """Log index of the newest bill out of it."""
     reason: Word | None = None
     """Why it is suspended."""
-    offline_days: Count = 0
+    offline_days: OfflineDays = 0
     """An offline reserve: its bills may reach the ledger so many days after they were made."""
     accounted: Count = 0
     """Numbers of children whose accounts are accepted."""
     account: Literal["", "submitted", "returned", "accepted"] = ""
     """Where its own account 核销 stands; submitted and accepted, it takes no more use."""
+    former: Annotated[list[OrgId], Meta(max_length=SUCCESSIONS_MAX)] = []
+    """Who held it before successions moved it, the first holder first."""
 
 
 class Lock(Record, kw_only=True):
@@ -315,6 +322,8 @@ class Bill(Row, kw_only=True):
     """There is a row of `records.claims.Plan` whose ranks count."""
     reversing: Instant | None = None
     """Its issuer asked to reverse it 待冲红: nothing is settled; from here on no lock stands."""
+    reversing_since: Instant | None = None
+    """When its issuer asked: what was paid before counts, and a limit of time is kept."""
     reversing_left: Count = 0
     """Seconds that remained when it was frozen."""
     frozen: Word | None = None
@@ -401,11 +410,24 @@ def holder_now(bill: Bill, now: int) -> tuple[bytes | None, int]:
 
 
 def live_lock(bill: Bill, now: int) -> Lock | None:
-    """The lock that stands at `now`: not past its end, unless the bill is frozen."""
+    """The lock that stands at `now`: not past its end, nor past the wait of a reversal.
+
+    While the bill is frozen, both wait with it.
+    """
     lock = bill.lock
     if lock is None or bill.frozen is not None:
         return lock
+    if bill.reversing is not None and now >= parse_instant(bill.reversing):
+        return None
     return lock if now < parse_instant(lock.until) else None
+
+
+def live_paper(bill: Bill, now: int) -> PaperLink | None:
+    """The paper form to which the bill is tied at `now`: not past the wait after its loss."""
+    paper = bill.paper
+    if paper is None or paper.until is None or now < parse_instant(paper.until):
+        return paper
+    return None
 
 
 def room(bill: Bill, now: int) -> dict[str, int]:

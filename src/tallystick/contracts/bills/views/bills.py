@@ -65,7 +65,11 @@ def find_issuer(reader: Reader, org: str) -> Issuer | None:
 
 def is_archived(reader: Reader, bill: Bill) -> bool:
     """Whether finance has said that the body of this bill is checked and stored."""
-    issuer = find_issuer(reader, bill.issuer)
+    return is_said_archived(find_issuer(reader, bill.issuer), bill)
+
+
+def is_said_archived(issuer: Issuer | None, bill: Bill) -> bool:
+    """The same, out of the row of the bill's issuer."""
     if issuer is None or bill.entry is None or bill.entry >= issuer.below:
         return False
     code, number = parse_bill_id(bill.id)
@@ -137,7 +141,7 @@ def remaining_ranges(row: Allotment, taken: list[Interval]) -> list[Interval]:
 def account(reader: Reader, row: Allotment) -> Accounting:
     """Where each number of an allotment is; its own slots are read, its children's are not."""
     taken = list(row.gone)
-    for first, last in _own_ranges(row):
+    for first, last in own_ranges(row):
         run: Interval | None = None
         for bill in reader.scan_slots(Bill, row.code, first, last):
             _, number = parse_bill_id(bill.id)
@@ -170,7 +174,7 @@ def account(reader: Reader, row: Allotment) -> Accounting:
     )
 
 
-def _own_ranges(row: Allotment) -> Iterator[tuple[int, int]]:
+def own_ranges(row: Allotment) -> Iterator[tuple[int, int]]:
     """Where the holder's own slots can be: below `next`, and not gone."""
     start, end = row.first, row.next - 1
     for each in row.gone:
