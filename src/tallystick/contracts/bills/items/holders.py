@@ -1,7 +1,7 @@
 """What the actions of holders are told: signed within by a key of theirs, relayed by any member.
 
 Invariant: no field can hold a name, a text or anything else that is about a person.
-See docs/spec/contracts/bills.md.
+See docs/spec/contracts/bills-holders.md.
 """
 
 from __future__ import annotations
@@ -50,6 +50,13 @@ class SaidBind(SaidOfBill):
     """The bill's commitment becomes `holder`."""
 
     holder: Digest
+
+
+class SaidObjection(SaidOfBill):
+    """The new binding that waits is not the holder's; names it, so that it fits no later one."""
+
+    holder: Digest
+    due: Instant
 
 
 class SaidConsent(SaidOfBill):
@@ -126,7 +133,7 @@ class Revoke(Item):
 class ObjectBinding(Item):
     """``bills.object_binding/1``, by the old key, once, in the waiting time of a new binding."""
 
-    said: SaidOfBill
+    said: SaidObjection
     act: Act
 
 

@@ -8,14 +8,20 @@ key, with no act of the holder for each bill, and bills without a use stay unlin
     commitment = SHA-256("tallystick/holder/v1\\n" || salt || bill key)
 
 Invariant: what a holder said ends by its own time, by revocation, or when the bill is bound anew,
-and is entered once. See docs/spec/contracts/bills.md.
+and is entered once. See docs/spec/contracts/bills-holders.md.
 """
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from tallystick.contracts.bills.records.bills import BillId, BillTypeId
+from tallystick.contracts.bills.records.bills import (
+    Bill,
+    BillId,
+    BillTypeId,
+    holder_now,
+    parse_bill_id,
+)
 from tallystick.protocol.canonical import Meta, Record
 from tallystick.protocol.row import Row
 from tallystick.protocol.values import (
@@ -26,6 +32,7 @@ from tallystick.protocol.values import (
     OrgId,
     PublicKey,
     Word,
+    parse_instant,
     tagged_hash,
 )
 
@@ -93,3 +100,35 @@ class Helper(Row, kw_only=True):
     bound: Count = 0
     mandate_key: PublicKey | None = None
     """In place of `bill`: all bills whose commitment opens to it."""
+
+
+def _is_live(row: Row, now: int) -> bool:
+    return row.good and (row.until is None or now < parse_instant(row.until))
+
+
+def consent_holds(row: Consent, bill: Bill, now: int) -> bool:
+    """Whether a consent lets its reader read `bill` at `now` (unix seconds)."""
+    return row.bill == bill.id and row.bound == holder_now(bill, now)[1] and _is_live(row, now)
+
+
+def mandate_holds(
+    row: Mandate, bill: Bill, opening: Opening | None, now: int, *, sensitive: bool
+) -> bool:
+    """The same of a mandate; `opening` shows that the bill is one of the wallet's.
+
+    `sensitive` is the rules' of the bill's type: such a one must be named.
+    """
+    if opening is None or not _is_live(row, now):
+        return False
+    type_id = parse_bill_id(bill.id)[0] // 100
+    if type_id not in row.types and (row.types or sensitive):
+        return False
+    opened = commit_holder(opening.key, holder_salt(opening.nonce, row.key))
+    return opened == holder_now(bill, now)[0]
+
+
+def helper_holds(row: Helper, bill: Bill, now: int) -> bool:
+    """Whether a helper may act on `bill`; one for all of a wallet's, if the bill is one of them."""
+    if not _is_live(row, now):
+        return False
+    return row.bill is None or (row.bill == bill.id and row.bound == holder_now(bill, now)[1])
