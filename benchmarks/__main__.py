@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import cases, references
+from benchmarks import cases, claims, references
 from benchmarks.figures import Figure, Figures
 from tallystick.engines.process import tune
 
@@ -45,6 +45,7 @@ def main() -> None:
         cases.verifying(ground, figures, 5_000 // share)
         ground.ledger.close()
         cases.keeping(folder / "kept", figures, 100_000 // share)
+        claims.claiming(folder / "claimed", figures, 200_000 // share)
     figures.show()
     figures.write(options.results, {"bills": large})
 

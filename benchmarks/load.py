@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from tallystick.contracts.bills.items.bills import Allot, Block, DefineType, Issue
-from tallystick.contracts.bills.records.bills import TypeRules
+from tallystick.contracts.bills.records.bills import ClaimRules, TypeRules
 from tallystick.keyring import KeySigner, signer_from_seed
 from tallystick.ledger.ledger import Ledger
 from tallystick.node import rules
@@ -41,6 +41,7 @@ TYPE_RULES = TypeRules(
     issue_past_seconds_max=86_400,
     issue_future_seconds_max=120,
     archive_within_seconds=0,
+    claims=ClaimRules(term_days=1_095, lock_seconds_max=86_400, reversal_wait_seconds=86_400),
 )
 
 
@@ -72,8 +73,11 @@ class Load:
             valid_until=format_instant(at + 3_600),
         )
 
-    def bills(self, count: int, at: int) -> bytes:
-        """One signed transaction of `count` bills, of the next hospital in turn."""
+    def bills(self, count: int, at: int, holders: Sequence[bytes] = ()) -> bytes:
+        """One signed transaction of `count` bills, of the next hospital in turn.
+
+        `holders`: the commitments to their bill keys, else random.
+        """
         hospital = self._turn % HOSPITALS
         self._turn += 1
         first, start = 1 + hospital * NUMBERS_EACH, self._next[hospital]
@@ -94,7 +98,7 @@ class Load:
                 cash=20_000 + n,
                 self_pay=20_100 + n,
                 root=chance[80 * n + 16 : 80 * n + 48],
-                holder=chance[80 * n + 48 : 80 * n + 80],
+                holder=holders[n] if holders else chance[80 * n + 48 : 80 * n + 80],
             )
             for n in range(count)
         ]
@@ -124,6 +128,12 @@ def make_genesis(now: int) -> bytes:
         )
         for at in range(HOSPITALS)
     ]
+    insurer = FoundingOrg(
+        org="insurer",
+        root_key=signer("insurer root").public_key,
+        keys=[FoundingKey(key=signer("insurer").public_key, actions=["bills.*"])],
+        grants=[FoundingGrant(actions=["bills.lock", "bills.settle"])],
+    )
     keeper = FoundingKeeper(name="keeper/finance", org="finance", key=signer("keeper").public_key)
     return encode(
         Genesis(
@@ -134,7 +144,7 @@ def make_genesis(now: int) -> bytes:
             founded_at=format_instant(now - 10),
             nonce=secrets.token_bytes(16),
             log_keys=[signer("log").public_key],
-            organisations=[finance, *hospitals],
+            organisations=[finance, *hospitals, insurer],
             keepers=[keeper],
         )
     )

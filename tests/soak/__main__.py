@@ -1,4 +1,4 @@
-"""``python -m tests.soak``: the fault tests again, for as long as somebody has patience.
+"""``python -m tests.soak``: four weeks of a province, then faults for as long as one likes.
 
 Each round has a seed of its own, which is printed with what it found; the same seed makes the same
 round (kills hit other instants: those are the machine's). Exit code 0: nothing was found.
@@ -29,6 +29,7 @@ from faults.kills import Victims
 from faults.offices_killed import KilledOffices
 from faults.readers import EXPECTED, monsters, mutate, readers
 from faults.signed import signed_mutants
+from soak.month import Month
 
 from tallystick.contracts.kit.reasons import LedgerReason
 from tallystick.ledger.ledger import Ledger
@@ -112,6 +113,8 @@ class Soak:
 
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
         self.kills: int = options.kills
+        self.bills: int = options.bills
+        self.days: int = options.days
         self.end = time.monotonic() + options.minutes * 60
         self.seed: int = options.seed
         self.folder = folder
@@ -119,6 +122,13 @@ class Soak:
         self.counted: Counter[str] = Counter()
 
     def run(self) -> None:
+        if self.bills:
+            place = self.folder / "month"
+            place.mkdir(parents=True)
+            month = Month(place, self.seed, self.bills, self.days, self._say)
+            month.run()
+            self.counted.update(month.counted)
+            shutil.rmtree(place)
         self._kill()
         seed = self.seed
         while time.monotonic() < self.end or seed < self.seed + len(ROUNDS):
@@ -132,6 +142,8 @@ class Soak:
 
     def _kill(self) -> None:
         """All of it within one network, which grows with each."""
+        if not self.kills:
+            return
         with_offices = self.kills // 4
         victims = Victims(self.folder / "killed", self.seed)
         for n in range(self.kills - with_offices):
@@ -167,6 +179,10 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60, help="at least so long (60)")
     parser.add_argument("--kills", type=int, default=200, help="kill -9, how many times (200)")
+    parser.add_argument(
+        "--bills", type=int, default=350_000, help="of four weeks of a province; 0: none (350,000)"
+    )
+    parser.add_argument("--days", type=int, default=28, help="in which they are issued (28)")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32), help="by chance")
     parser.add_argument("--dir", type=Path, help="where to work; a temporary folder otherwise")
     options = parser.parse_args(arguments)
