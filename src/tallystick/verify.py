@@ -61,6 +61,7 @@ class Verdict(Enum):
     ABSENT = (3, "authentic: there is no such thing")
     STALE = (3, "authentic, but its status is too old")
     OTHER = (3, "authentic, but not about what was asked for")
+    NOT_FOR_YOU = (3, "authentic, but shown to another reader or for another purpose")
     NO_STATUS = (3, "authentic and accepted, but it does not show its status")
     FALSE = (1, "not what it claims to be: do not rely on it")
     UNREADABLE = (2, "no receipt that can be read")

@@ -1,0 +1,190 @@
+"""Making presentations: out of a body and its secret, and the proofs of one moment of a ledger.
+
+Vault and wallet make them alike: whoever has body and secret may show fields, by a right that the
+proofs show to be live. See docs/spec/presentation.md.
+
+Invariant: what is made here passes `presentation.verify_presentation` for the reader that it names,
+while its proofs are fresh; a field that the right does not cover is refused, not left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tallystick.apps.bills.fields import Fields, covers
+from tallystick.apps.bills.showing import (
+    Presentation,
+    Right,
+    check_allowed,
+    proven_bill,
+    read_presentation,
+)
+from tallystick.contracts.bills.reasons import BillsReason
+from tallystick.contracts.bills.records.bills import (
+    Bill,
+    BillType,
+    Issuer,
+    parse_bill_id,
+    type_row_id,
+)
+from tallystick.contracts.bills.records.holders import Consent, Mandate, Opening
+from tallystick.contracts.bills.views.bills import find_bill
+from tallystick.contracts.kit.context import slot_key
+from tallystick.contracts.kit.grants import Authority, held_grant, issuers
+from tallystick.ledger.receipts import state_document
+from tallystick.ledger.view import View
+from tallystick.protocol import merkle
+from tallystick.protocol.body import disclosure_digest, leaves, seal_body
+from tallystick.protocol.canonical import decode, encode
+from tallystick.protocol.errors import Malformed, Rejected, VerificationFailed
+from tallystick.protocol.multiproof import prove_some
+from tallystick.protocol.receipt import Receipt, StateDocument
+from tallystick.protocol.row import row_key
+
+
+class Private(Protocol):
+    """A body and its secret, as a vault or a wallet gives them."""
+
+    @property
+    def body(self) -> bytes:
+        """Canonical bytes."""
+
+    @property
+    def secret(self) -> bytes:
+        """Of the body's salts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proofs:
+    """What a presentation of one bill by one right proves, whatever of the bill is shown."""
+
+    receipt: Receipt
+    right: Right
+    issuer: StateDocument
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One bill to be shown to one reader."""
+
+    private: Private
+    proofs: Proofs
+    show: Sequence[str]
+    """Paths and ``name/*``."""
+
+
+def present(
+    private: Private, proofs: Proofs, show: Sequence[str], *, audience: str, purpose: str
+) -> bytes:
+    """The file that shows the fields `show` of one bill to `audience` for `purpose`.
+
+    `VerificationFailed` where the body is not the receipt's or a field is not consented,
+    `Malformed` where the body has no such field.
+    """
+    row = proven_bill(proofs.receipt)
+    body = decode(private.body, dict[str, Any])
+    sealed = seal_body(body, private.secret)
+    if sealed.root != row.root:
+        raise VerificationFailed("the body is not the one that the record commits to", path="root")
+    paths = [path for path, _ in leaves(body)]
+    chosen = _choose(paths, show, proofs.right.fields)
+    hashes = [merkle.leaf_hash(disclosure_digest(text)) for text in sealed.disclosures]
+    made = Presentation(
+        format="tallystick/presentation/v1",
+        audience=audience,
+        purpose=purpose,
+        bill=row.id,
+        disclosures=[sealed.disclosures[index] for index in chosen],
+        indices=chosen,
+        size=len(paths),
+        path=prove_some(hashes, chosen),
+        receipt=proofs.receipt,
+        right=proofs.right,
+        issuer=proofs.issuer,
+    )
+    data = encode(made)
+    read_presentation(data)
+    return data
+
+
+def present_many(requests: Sequence[Request], *, audience: str, purpose: str) -> Iterator[bytes]:
+    """`present` of each, one after the other: thousands need no memory together."""
+    for each in requests:
+        yield present(each.private, each.proofs, each.show, audience=audience, purpose=purpose)
+
+
+def _choose(paths: Sequence[str], show: Sequence[str], fields: Fields | None) -> list[int]:
+    """The indices of the paths that are to be shown."""
+    for pattern in show:
+        if not any(covers((pattern,), path) for path in paths):
+            raise Malformed("the body has no such field", path=pattern)
+    chosen = [index for index, path in enumerate(paths) if covers(show, path)]
+    for index in chosen:
+        check_allowed(paths[index], fields)
+    return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """By what right a bill is to be shown: one of the three ids, with what belongs to it."""
+
+    consent: str | None = None
+    mandate: str | None = None
+    """Ids of acts; both with the opening of their fields."""
+    statute: str | None = None
+    """Id of a grant of the reader's."""
+    fields: Fields | None = None
+    opening: Opening | None = None
+    """With a mandate: `BillKey.opening`."""
+
+
+def prove_right(view: View, note: bytes, bill: str, basis: Basis, *, audience: str) -> Proofs:
+    """The proofs of one bill and one right at the head, whose checkpoint `note` is."""
+    row = find_bill(view, bill)
+    if row is None or row.entry is None:
+        raise Rejected(BillsReason.BILL_UNKNOWN, f"nothing befell {bill}", path="bill")
+    return Proofs(
+        receipt=view.receipt(row.entry, note, row=slot_key(*parse_bill_id(bill))),
+        right=_right(view, note, row, basis, audience),
+        issuer=_document(view, note, row_key(Issuer.KIND, row.issuer)),
+    )
+
+
+def _right(view: View, note: bytes, bill: Bill, basis: Basis, audience: str) -> Right:
+    if basis.consent is not None:
+        rows = [_document(view, note, row_key(Consent.KIND, basis.consent))]
+        return Right(kind="consent", rows=rows, fields=basis.fields)
+    if basis.mandate is not None:
+        key = row_key(Mandate.KIND, basis.mandate)
+        mandate = view.get(key, Mandate)
+        kind = None
+        if mandate is not None and not mandate.types:
+            code, _ = parse_bill_id(bill.id)
+            type_key = row_key(BillType.KIND, type_row_id(code // 100, bill.type_version))
+            kind = _document(view, note, type_key)
+        return Right(
+            kind="mandate",
+            rows=[_document(view, note, key)],
+            fields=basis.fields,
+            opening=basis.opening,
+            type=kind,
+        )
+    if basis.statute is None:
+        raise ValueError("a bill is shown by a consent, a mandate or a statute")
+    rows = [
+        _document(view, note, row_key(Authority.KIND, org))
+        for org in _holders(view, audience, basis.statute)
+    ]
+    return Right(kind="statute", rows=rows, grant=basis.statute)
+
+
+def _holders(view: View, org: str, grant_id: str) -> list[str]:
+    """Whose authority has the grant, and those that it came from, up to the founding file's."""
+    grant = held_grant(view, org, grant_id)
+    return [org] if grant is None else [org, *issuers(view, grant)]
+
+
+def _document(view: View, note: bytes, key: str) -> StateDocument:
+    return state_document(view.state_proof(key, key), note)
