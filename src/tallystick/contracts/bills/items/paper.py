@@ -1,7 +1,7 @@
 """What the actions on paper forms and on booking are told.
 
 Invariant: no field can hold a name, a text or anything else that is about a person.
-See docs/spec/contracts/bills.md.
+See docs/spec/contracts/bills-paper.md.
 """
 
 from __future__ import annotations

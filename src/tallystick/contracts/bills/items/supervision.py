@@ -1,7 +1,7 @@
 """What the supervisor's actions on one bill, and everybody's findings, are told.
 
 Invariant: no field can hold a name, a text or anything else that is about a person.
-See docs/spec/contracts/bills.md.
+See docs/spec/contracts/bills-supervision.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Booking of settled claims by units. A paper form is a `records.bills.Bill` in its own slot.
 
 Invariant: a claim is booked once at a time, for at most what it settled.
-See docs/spec/contracts/bills.md.
+See docs/spec/contracts/bills-paper.md.
 """
 
 from __future__ import annotations

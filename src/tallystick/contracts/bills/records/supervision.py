@@ -1,7 +1,7 @@
 """Findings 稽核疑点: the evidence stays in a vault, the ledger has its digest.
 
 Invariant: a finding blocks nothing by itself; only the supervisor's freeze does.
-See docs/spec/contracts/bills.md.
+See docs/spec/contracts/bills-supervision.md.
 """
 
 from __future__ import annotations
