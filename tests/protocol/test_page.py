@@ -187,3 +187,61 @@ def test_a_cut_group_is_damage(group: int) -> None:
         page.path(cut.get, 0)
     with pytest.raises(Damaged, match="511 bytes"):
         page.update(cut.get, {0: held(1)})
+
+
+# ------------------------------------------------------------------------------- complete ranges
+
+
+def within(ranges: Sequence[page.Range], slots: dict[int, bytes]) -> dict[int, bytes]:
+    return {
+        slot: digest
+        for slot, digest in slots.items()
+        if any(first <= slot <= last for first, last in ranges)
+    }
+
+
+@st.composite
+def some_ranges(draw: st.DrawFn) -> list[page.Range]:
+    """Disjoint ranges, ascending, some of them neighbours."""
+    ends = sorted(draw(st.lists(NEAR, min_size=1, max_size=6, unique=True)))
+    if len(ends) % 2:
+        ends.append(ends[-1])
+    return list(zip(ends[::2], ends[1::2], strict=True))
+
+
+@given(ranges=some_ranges(), which=st.sampled_from([*PAGES, Page()]))
+@settings(max_examples=40, deadline=None)
+def test_all_that_some_ranges_hold_gives_the_root(ranges: list[page.Range], which: Page) -> None:
+    siblings = page.ranges_path(which.groups.get, ranges)
+    slots = within(ranges, which.slots)
+    assert page.root_from_ranges(ranges, slots, siblings) == which.root
+    assert len(siblings) <= 2 * page.HEIGHT * len(ranges)
+    for slot in [*slots][:3]:
+        fewer = {each: digest for each, digest in slots.items() if each != slot}
+        assert page.root_from_ranges(ranges, fewer, siblings) != which.root
+        assert page.root_from_ranges(ranges, slots | {slot: held(-1)}, siblings) != which.root
+    empty = next((each for each in range(ranges[0][0], ranges[0][1] + 1) if each not in slots), -1)
+    if empty >= 0:
+        assert page.root_from_ranges(ranges, slots | {empty: held(empty)}, siblings) != which.root
+
+
+def test_a_whole_page_needs_no_hash_and_half_a_page_one() -> None:
+    assert page.ranges_path(FULL.groups.get, [(0, 4095)]) == []
+    assert page.root_from_ranges([(0, 4095)], FULL.slots, []) == FULL.root
+    (sibling,) = page.ranges_path(FULL.groups.get, [(0, 2047)])
+    assert sibling == slow_levels(FULL.slots)[11][1]
+
+
+def test_what_is_no_range_proof() -> None:
+    ranges = [(3, 9), (20, 20)]
+    siblings, slots = page.ranges_path(FULL.groups.get, ranges), within(ranges, FULL.slots)
+    for wrong in (siblings[:-1], [*siblings, bytes(32)], [siblings[0][:-1], *siblings[1:]]):
+        with pytest.raises(VerificationFailed):
+            page.root_from_ranges(ranges, slots, wrong)
+    with pytest.raises(VerificationFailed, match="slot 10 lies in no range"):
+        page.root_from_ranges(ranges, slots | {10: held(10)}, siblings)
+    with pytest.raises(Malformed):
+        page.root_from_ranges(ranges, slots | {3: b"short"}, siblings)
+    for bad in ([], [(5, 4)], [(0, 4096)], [(1, 3), (3, 4)], [(5, 6), (1, 2)]):
+        with pytest.raises(ValueError, match=r"ranges|no slot"):
+            page.ranges_path(FULL.groups.get, bad)

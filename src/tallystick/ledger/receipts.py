@@ -6,6 +6,8 @@ root is the checkpoint's. See docs/spec/receipt.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from tallystick.protocol.entry import BlockLeaf, Entry, entry_leaf_hashes
 from tallystick.protocol.errors import Damaged, Malformed, VerificationFailed
 from tallystick.protocol.keys import verify_signature
 from tallystick.protocol.receipt import PagePath, Receipt, StateDocument, StateProof
+from tallystick.protocol.statemap import MapProof
 from tallystick.protocol.transaction import (
     Header,
     item_hash,
@@ -135,6 +138,26 @@ def prove_row(
         page=where,
         map=statemap.prove(rows.map_group, statemap.key_hash(str(found))),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PageProof:
+    """That the rows which go with it are all there is in some ranges of a page."""
+
+    absent: bool
+    """Nothing ever befell a number of the page: the map has no such row."""
+    siblings: list[bytes]
+    map: MapProof
+
+
+def prove_page(rows: VerifiedRows, code: int, at: int, ranges: Sequence[page.Range]) -> PageProof:
+    """A complete range proof over slots of page `at` of a code, at the head."""
+    key_hash = statemap.key_hash(page.page_key(code, at))
+    absent = statemap.find(rows.map_group, key_hash) is None
+    siblings = []
+    if not absent:
+        siblings = page.ranges_path(lambda group: rows.page_group(code, at, group), ranges)
+    return PageProof(absent, siblings, statemap.prove(rows.map_group, key_hash))
 
 
 def check_head(store: Connection, head: Head) -> None:

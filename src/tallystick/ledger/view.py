@@ -7,16 +7,18 @@ whoever knows how many there are. See docs/spec/storage.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from tallystick.contracts.kit.context import Key
 from tallystick.ledger.receipts import (
+    PageProof,
     check_block,
     check_seen,
     check_segment,
     prove_entry,
+    prove_page,
     prove_row,
 )
 from tallystick.ledger.records import BlockRecord, Head, Segment
@@ -26,6 +28,7 @@ from tallystick.ledger.store import Snapshot
 from tallystick.protocol.canonical import decoder
 from tallystick.protocol.errors import Damaged
 from tallystick.protocol.genesis import Genesis
+from tallystick.protocol.page import Range
 from tallystick.protocol.receipt import Receipt, StateProof
 from tallystick.protocol.row import Row, row_key
 
@@ -123,6 +126,11 @@ class View:
         """The proof of a row, or of its absence, at the head."""
         with self._naming():
             return prove_row(self._snapshot, self._rows, self.network, key, row_key_text)
+
+    def page_proof(self, code: int, at: int, ranges: Sequence[Range]) -> PageProof:
+        """That what these slots of a page hold is all there is in them, at the head."""
+        with self._naming():
+            return prove_page(self._rows, code, at, ranges)
 
     def _naming(self) -> AbstractContextManager[None]:
         return naming_the_file(self._snapshot.path)

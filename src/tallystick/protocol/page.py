@@ -59,6 +59,68 @@ def root_from_path(slot: int, held: bytes, path: Sequence[bytes]) -> bytes:
     return node
 
 
+Range = tuple[int, int]
+"""First and last slot, both included."""
+
+
+def root_from_ranges(
+    ranges: Sequence[Range], slots: Mapping[int, bytes], siblings: Sequence[bytes]
+) -> bytes:
+    """The page's root, if these are all that its slots in `ranges` hold; all others are empty.
+
+    A complete range proof: `siblings` are the roots of the largest subtrees without a slot of the
+    ranges, from left to right, so which they are follows from the ranges, and no slot of those can
+    be left out or put in. `ranges` ascend, are disjoint, and not none.
+    """
+    _check_ranges(ranges)
+    for slot, held in slots.items():
+        if not any(first <= slot <= last for first, last in ranges):
+            raise VerificationFailed(f"slot {slot} lies in no range", path="page/slots")
+        if len(held) != HASH_BYTES:
+            raise Malformed(f"a hash that has not {HASH_BYTES} bytes", path="page/slots")
+    given = iter(siblings)
+
+    def outside(_level: int, _index: int) -> bytes:
+        sibling = next(given, b"")
+        if len(sibling) != HASH_BYTES:
+            raise VerificationFailed("too few hashes, or one too short", path="page/siblings")
+        return sibling
+
+    root = _root_over(ranges, slots, outside, HEIGHT, 0)
+    if next(given, None) is not None:
+        raise VerificationFailed("more hashes than the ranges ask for", path="page/siblings")
+    return root
+
+
+def _root_over(
+    ranges: Sequence[Range],
+    slots: Mapping[int, bytes],
+    outside: Callable[[int, int], bytes],
+    level: int,
+    index: int,
+) -> bytes:
+    """Root of the subtree (level, index); `outside` gives one that meets no range."""
+    first, last = index << level, ((index + 1) << level) - 1
+    met = [each for each in ranges if each[0] <= last and first <= each[1]]
+    if not met:
+        return outside(level, index)
+    if met[0][0] <= first and last <= met[0][1] and level <= 4:
+        return _fold(b"".join([slots.get(slot, EMPTY_SLOT) for slot in range(first, last + 1)]))
+    left = _root_over(met, slots, outside, level - 1, 2 * index)
+    right = _root_over(met, slots, outside, level - 1, 2 * index + 1)
+    return sha256(_NODE + left + right).digest()
+
+
+def _check_ranges(ranges: Sequence[Range]) -> None:
+    before = -1
+    for first, last in ranges:
+        if not before < first <= last < SLOTS:
+            raise ValueError(f"ranges {ranges!r:.80} of a page")
+        before = last
+    if not ranges:
+        raise ValueError("a proof of no slot")
+
+
 # ------------------------------------------------------------------------------ keeping a page
 
 GROUP_BYTES = 16 * HASH_BYTES
@@ -127,6 +189,22 @@ def path(read_group: Callable[[int], bytes | None], slot: int) -> list[bytes]:
             found.append(nodes[at : at + HASH_BYTES])
             nodes, child = _pair_up(nodes), child >> 1
         index >>= 4
+    return found
+
+
+def ranges_path(read_group: Callable[[int], bytes | None], ranges: Sequence[Range]) -> list[bytes]:
+    """The siblings of a complete range proof, see `root_from_ranges`."""
+    _check_ranges(ranges)
+    found: list[bytes] = []
+
+    def outside(level: int, index: int) -> bytes:
+        base = level // 4 if level < HEIGHT else 2
+        first = index << (level - 4 * base)
+        nodes = _read(read_group, base, first >> 4)[(first & 15) * HASH_BYTES :]
+        found.append(_fold(nodes[: HASH_BYTES << (level - 4 * base)]))
+        return found[-1]
+
+    _root_over(ranges, {}, outside, HEIGHT, 0)
     return found
 
 

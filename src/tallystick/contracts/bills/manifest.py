@@ -89,8 +89,17 @@ class Counter:
             sums = self._sums.setdefault(line.currency, [0, 0])
             sums[line.kind == "red"] += line.total
 
-    def tally(self) -> Tally:
-        """All that was counted."""
+    def include(self, tally: Tally) -> None:
+        """What somebody counted before: its counts and sums, not its root."""
+        for kind in self._counts:
+            self._counts[kind] += getattr(tally, kind)
+        for each in tally.sums:
+            sums = self._sums.setdefault(each.currency, [0, 0])
+            sums[0] += each.issued
+            sums[1] += each.reversed
+
+    def tally(self, root: bytes | None = None) -> Tally:
+        """All that was counted; `root` stands for what was included."""
         counts, sums = self._counts, sorted(self._sums.items())
         return Tally(
             blue=counts["blue"],
@@ -98,7 +107,7 @@ class Counter:
             paper=counts["paper"],
             void=counts["void"],
             sums=[Sum(currency=name, issued=each[0], reversed=each[1]) for name, each in sums],
-            root=self._builder.root(),
+            root=self._builder.root() if root is None else root,
         )
 
 
