@@ -29,6 +29,7 @@ from tallystick.contracts.bills.records.bills import (
     allotment_id,
     format_bill_id,
     remaining,
+    standing,
 )
 from tallystick.contracts.bills.views.bills import account, find_allotment, find_bill
 from tallystick.contracts.kit import intervals
@@ -228,7 +229,8 @@ class Province(Acts):
             assert bill.amounts.get(taken, 0) == off <= bill.amounts[part]
         left_all = left(bill)
         assert (bill.state == "reversed") == (bool(reds) and not any(left_all.values()))
-        assert bill.good == (bill.state == "issued") == (not reds and bill.settled_by is None)
+        assert (bill.state, bill.good) == standing(bill)
+        assert bill.good == (bill.state == "issued")
         if bill.replaces is not None:
             old = self.bill(bill.replaces)
             assert old.replaced_by == bill.id

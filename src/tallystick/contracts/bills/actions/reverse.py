@@ -7,6 +7,7 @@ bills took off a blue one never exceeds it in any part (V2). See docs/spec/contr
 from __future__ import annotations
 
 from tallystick.contracts.bills.actions.checks import (
+    acts_for,
     find_bill,
     put_bill,
     rules_of,
@@ -26,6 +27,7 @@ from tallystick.contracts.bills.actions.numbers import (
     read_allotment,
     take_number,
 )
+from tallystick.contracts.bills.actions.reversing import check_in_time, check_unhindered, make_due
 from tallystick.contracts.bills.amounts import format_amount
 from tallystick.contracts.bills.items.bills import Replace, Reverse
 from tallystick.contracts.bills.reasons import BillsReason
@@ -39,7 +41,9 @@ from tallystick.contracts.bills.records.bills import (
 )
 from tallystick.contracts.kit.context import Context
 from tallystick.contracts.kit.keys import check_version, read_instant
+from tallystick.protocol.canonical import replace as changed
 from tallystick.protocol.errors import Rejected
+from tallystick.protocol.values import parse_instant
 
 
 def reverse(ctx: Context, item: Reverse) -> None:
@@ -94,16 +98,17 @@ def replace(ctx: Context, item: Replace) -> None:
 def _find_reversible(ctx: Context, item: Reverse | Replace) -> Bill:
     """V1, V3: the bill is there, blue, the sender's, not ended, and as the sender saw it."""
     blue = find_bill(ctx, item.bill)
-    if blue is None or blue.bill_kind == "void":
+    if blue is None or blue.bill_kind in ("void", "paper"):
         raise Rejected(BillsReason.REV_NOT_FOUND, f"no bill {item.bill}", path="bill")
     if blue.bill_kind == "red":
         raise Rejected(BillsReason.REV_OF_RED, f"{item.bill} is red", path="bill")
-    if blue.issuer != ctx.sender:
+    if not acts_for(ctx, blue.issuer):
         raise Rejected(BillsReason.REV_OTHER_ISSUER, f"{blue.issuer} issued it", path="bill")
     if blue.state == "reversed":
         raise Rejected(BillsReason.REV_ENDED, f"{item.bill} is reversed", path="bill")
     if blue.state == "settled":
         raise Rejected(BillsReason.REV_SETTLED, f"settled by {blue.settled_by}", path="bill")
+    check_unhindered(ctx, blue)
     check_version(blue, item.version)
     return blue
 
@@ -112,10 +117,8 @@ def _check_when(ctx: Context, item: Reverse | Replace, blue: Bill, rules: TypeRu
     """Same type; within the time that the blue bill's rules give; not before the blue bill."""
     if not blue.id.startswith(f"{item.code // 100}"):
         raise Rejected(BillsReason.CODE_TYPE_MISMATCH, f"{blue.id} is of another type", path="code")
-    issued_at, within = read_instant(blue.issued_at, "bill"), rules.reverse_within_seconds
-    if within and ctx.block_time > issued_at + within:
-        raise Rejected(BillsReason.REV_TOO_LATE, f"{within} s after {blue.issued_at}", path="bill")
-    if read_instant(item.issued_at, "issued_at") < issued_at:
+    check_in_time(ctx, blue, rules)
+    if read_instant(item.issued_at, "issued_at") < parse_instant(blue.issued_at):
         raise Rejected(
             BillsReason.TIME_TOO_OLD, f"the bill is of {blue.issued_at}", path="issued_at"
         )
@@ -201,12 +204,15 @@ def _take_off(ctx: Context, blue: Bill, red: Bill, replaced_by: str | None = Non
     amounts = dict(blue.amounts)
     for part, taken in PARTS.items():
         amounts[taken] = amounts.get(taken, 0) + red.amounts[part]
+    blue = changed(blue, amounts=amounts, reversed_by=[*blue.reversed_by, red.id])
     put_bill(
         ctx,
         blue,
-        amounts=amounts,
-        reversed_by=[*blue.reversed_by, red.id],
+        amounts=make_due(ctx, blue),
         replaced_by=replaced_by,
+        lock=None,
+        reversing=None,
+        reversing_since=None,
     )
 
 

@@ -1,7 +1,7 @@
 """What the actions of reimbursers are told, and the two steps of a reversal that meets a lock.
 
 Invariant: no field can hold a name, a text or anything else that is about a person.
-See docs/spec/contracts/bills.md.
+See docs/spec/contracts/bills-claims.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tallystick.contracts.bills.records.claims import CLAIMS_MAX, SHARES_MAX, Te
 from tallystick.contracts.bills.records.holders import Opening
 from tallystick.protocol.canonical import Meta, Record
 from tallystick.protocol.transaction import Item
-from tallystick.protocol.values import Amount, Digest, Instant, Nonce, OrgId, Word
+from tallystick.protocol.values import Amount, Count, Digest, Instant, Nonce, OrgId, Word
 
 Ordinal = Annotated[int, Meta(ge=0, lt=CLAIMS_MAX)]
 
@@ -41,9 +41,10 @@ class Lock(OfClaim):
 
 
 class Renew(OfClaim):
-    """``bills.renew/1``: the lock stands until a later instant."""
+    """``bills.renew/1``: the lock stands until a later instant, if its right still does."""
 
     until: Instant
+    opening: Opening | None = None
 
 
 class ReleaseLock(OfClaim):
@@ -105,10 +106,13 @@ class PlannedShare(Record):
 class SaidPlan(SaidOfBill):
     """The order in which a bill is to be reimbursed."""
 
+    version: Count = 0
+    """Of the plan that it replaces, as the sender saw it; 0: there is none. So no relay can bring
+    an old plan back."""
     mode: Literal["sequential", "atomic"]
     shares: Annotated[list[PlannedShare], Meta(min_length=1, max_length=SHARES_MAX)]
     until: Instant | None = None
-    """Atomic: all are ready before it, or nothing is settled."""
+    """Atomic: all are ready before it, or nothing is settled. Else: ranks count before it."""
 
 
 class MakePlan(Item):
@@ -141,7 +145,9 @@ class ReadyShare(OfShare):
     amount: Amount
     terms: Terms
     decision: Digest
+    reason: Word | None = None
     opening: Opening | None = None
+    paper: BillId | None = None
 
 
 class RequestReversal(OfBill):
