@@ -9,7 +9,6 @@ Invariant: log, proofs and signatures are the product's; only who may write a ro
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from world import World, genesis_file, signer
 from tallystick.apps.bills.fields import Fields, make_fields
 from tallystick.apps.bills.holders import BillKey, bill_key
 from tallystick.apps.bills.presentation import Shown, Unfit, verify_presentation
-from tallystick.apps.bills.presenting import Basis, Proofs, present, prove_right
+from tallystick.apps.bills.presenting import Basis, Held, Proofs, present, prove_right
 from tallystick.apps.bills.showing import Presentation, read_presentation
 from tallystick.contracts import bills, members
 from tallystick.contracts.bills.body import Body
@@ -80,14 +79,6 @@ WRITER = Domain(
     reasons=BillsReason,
     texts={},
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A body as a vault or a wallet has it."""
-
-    body: bytes
-    secret: bytes
 
 
 class Ward(World):

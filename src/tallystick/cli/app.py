@@ -23,6 +23,7 @@ from tallystick.cli import (
     keys,
     members,
     numbers,
+    presenting,
     proving,
     vaults,
 )
@@ -76,8 +77,9 @@ def root(
 bills = typer.Typer(no_args_is_help=True, help="Bill types, numbers, issue and reversal.")
 for group in (numbers, issuing, asking, importing):
     group.add_to(bills)
-for each in (keys, founding, keeping, proving, care, demo):
+for each in (keys, founding, keeping, proving, presenting, care, demo):
     each.add_to(app)
+presenting.add_slip_to(bills)
 app.add_typer(members.app, name="members")
 app.add_typer(bills, name="bills")
 app.add_typer(vaults.app, name="vault")

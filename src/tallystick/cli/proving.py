@@ -20,9 +20,12 @@ from tallystick.cli.failures import FALSE, UNREADABLE, fail
 from tallystick.cli.verdicts import LIMITS, VERDICTS_ZH, failed, label, step
 
 if TYPE_CHECKING:
+    from tallystick.apps.bills.presentation import Shown
+    from tallystick.apps.bills.slip import Slip
+    from tallystick.cli.presented import Reader
     from tallystick.contracts.kit.context import Key
     from tallystick.protocol.trust import TrustPolicy
-    from tallystick.verify import Verdict, Verified, Verifier
+    from tallystick.verify import Verdict, Verified
 
 DETAILED_MAX = 3
 """So many documents are shown with all steps; of more, one line each that is not good."""
@@ -40,6 +43,8 @@ class Checked:
     verdict: Verdict
     verified: Verified | None
     error: str = ""
+    shown: Shown | Slip | None = None
+    """Of a presentation or a split slip."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -90,7 +95,10 @@ def receipt(
 def verify(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="Receipts or state proofs; folders are searched."),
+        typer.Argument(
+            metavar="FILE...",
+            help="Receipts, state proofs, presentations, split slips; folders are searched.",
+        ),
     ],
     trust: options.Trust = None,
     status: Annotated[
@@ -99,6 +107,13 @@ def verify(
     bill: Annotated[
         str | None,
         typer.Option("--bill", metavar="CODE:NUMBER", help="It must show the state of this bill."),
+    ] = None,
+    audience: Annotated[
+        str | None,
+        typer.Option("--for", metavar="ORG", help="A presentation must be shown to this reader."),
+    ] = None,
+    purpose: Annotated[
+        str | None, typer.Option("--purpose", help="And for this purpose: asked with --for.")
     ] = None,
     at: Annotated[
         Path | None,
@@ -114,13 +129,16 @@ def verify(
     The verdict comes first, then the numbered steps and what each found.
 
     Exit codes: 0 authentic, accepted, and good where --status asks; 1 false; 2 unreadable, or no
-    trust policy; 3 authentic, but refused, reversed, frozen, void, stale, or not of the bill that
-    --bill names. Of many, the worst: 1, then 2, 3, 0. A program that pays asks --status --bill.
+    trust policy; 3 authentic, but refused, reversed, frozen, void, stale, not of the bill that
+    --bill names, or a presentation that is not for whom --for and --purpose name. Of many, the
+    worst: 1, then 2, 3, 0. A program that pays asks --status --bill, and --for --purpose.
     """
     from tallystick.cli.inputs import parse_bill, read_file, read_policy
+    from tallystick.cli.presented import Reader
     from tallystick.contracts.bills.records.bills import format_bill_id
+    from tallystick.engines.clock import Clock
     from tallystick.protocol.checkpoint import NOTE_BYTES_MAX
-    from tallystick.verify import Verifier, worst
+    from tallystick.verify import worst
 
     out.set_language(lang)
     policy = read_policy(trust)
@@ -129,7 +147,10 @@ def verify(
     if not paths:
         fail("cli.no_files", "没有可核验的文件", "there is no JSON file in what was named")
     about = None if bill is None else format_bill_id(*parse_bill(bill))
-    checked = _check_all(paths, Verifier(policy, note), status, about)
+    reader = Reader(
+        policy, note, now=Clock().now(), about=about, audience=audience, purpose=purpose
+    )
+    checked = _check_all(paths, reader, status)
     if as_json:
         out.json(_document(checked))
     elif len(checked) == 1:
@@ -225,23 +246,20 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _check_all(
-    paths: Sequence[Path], verifier: Verifier, status: bool, about: str | None
-) -> list[Checked]:
-    from tallystick.engines.clock import Clock
-
-    now, checked = Clock().now(), []
+def _check_all(paths: Sequence[Path], reader: Reader, status: bool) -> list[Checked]:
+    checked = []
     with out.progress() as bar:
         task = bar.add_task("verifying", total=len(paths))
         for path in paths:
-            checked.append(_check(path, verifier, status, about, now))
+            checked.append(_check(path, reader, status))
             bar.advance(task)
     return checked
 
 
-def _check(path: Path, verifier: Verifier, status: bool, about: str | None, now: int) -> Checked:
+def _check(path: Path, reader: Reader, status: bool) -> Checked:
     from tallystick.cli.failures import Usage, failure_of
     from tallystick.cli.inputs import read_file
+    from tallystick.cli.presented import is_shown
     from tallystick.protocol.canonical import DOCUMENT_BYTES_MAX
     from tallystick.protocol.errors import Malformed, VerificationFailed
     from tallystick.verify import Verdict, verdict
@@ -253,10 +271,13 @@ def _check(path: Path, verifier: Verifier, status: bool, about: str | None, now:
         told = str(error) if failure is None else f"{failure.en}: {failure.detail}"
         return Checked(path, Verdict.UNREADABLE, None, told)
     try:
+        if is_shown(data):
+            judged, told, shown = reader.read(data)
+            return Checked(path, judged, None, told, shown)
         if STATE_PROOF in data:
-            found = verifier.state(data, now=now, about=about)
+            found = reader.verifier.state(data, now=reader.now, about=reader.about)
         else:
-            found = verifier.receipt(data, status=status, now=now, about=about)
+            found = reader.verifier.receipt(data, status=status, now=reader.now, about=reader.about)
     except (Malformed, VerificationFailed) as error:
         return Checked(path, verdict(error), None, str(error))
     return Checked(path, found.verdict, found)
@@ -265,6 +286,11 @@ def _check(path: Path, verifier: Verifier, status: bool, about: str | None, now:
 def _print_one(one: Checked, policy: TrustPolicy) -> None:
     """The verdict, what it is about, the steps, what is not proven."""
     _print_verdict(one.verdict)
+    if one.shown is not None:
+        from tallystick.cli.presented import print_shown
+
+        print_shown(one.shown, one.verdict, one.error, policy)
+        return
     if one.verified is None:
         out.say(f"  {out.plain(failed(one.error))}")
         return
@@ -375,7 +401,11 @@ def _document(checked: Sequence[Checked]) -> dict[str, Any]:
             "zh": VERDICTS_ZH[one.verdict.name],
         }
         found = one.verified
-        if found is None:
+        if one.shown is not None:
+            from tallystick.cli.presented import shown_document
+
+            row |= shown_document(one.shown, one.verdict, in_words(one.error, "en"))
+        elif found is None:
             row["error"] = in_words(one.error, "en")
         else:
             as_of = found.as_of

@@ -6,10 +6,11 @@ Invariant: nothing here takes the ledger's lock or writes a byte. See docs/cli.m
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from tallystick.cli.failures import BUSY, fail
 from tallystick.contracts.kit.context import Key
@@ -39,6 +40,8 @@ from tallystick.protocol.keys import Signer
 from tallystick.protocol.merkle import EMPTY_ROOT
 
 POLL_SECONDS = 0.2
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -149,23 +152,50 @@ def make_receipts(
 
     Waits until `keepers_min` keepers, by default all live ones, have co-signed a fitting one.
     """
+
+    def prove(view: View, note: bytes) -> list[bytes]:
+        return [encode(view.receipt(index, note, row=row)) for index, row in entries]
+
+    return make_proofs(
+        folder,
+        prove,
+        highest=max(index for index, _ in entries),
+        of_state=any(row is not None for _, row in entries),
+        keepers_min=keepers_min,
+        wait_seconds=wait_seconds,
+        log_signer=log_signer,
+    )
+
+
+def make_proofs(
+    folder: Path,
+    prove: Callable[[View, bytes], T],
+    *,
+    highest: int = -1,
+    of_state: bool = True,
+    keepers_min: int | None,
+    wait_seconds: float,
+    log_signer: Signer | None,
+) -> T:
+    """What `prove` makes of one moment and a note over entry `highest`; of the head for a state.
+
+    Waits until `keepers_min` keepers, by default all live ones, have co-signed a fitting one.
+    """
     deadline = time.monotonic() + wait_seconds
     best, wanted = -1, 0
     while True:
         with _moment(folder) as (view, snapshot):
-            for index, _ in entries:
-                if index >= view.head.size:
-                    _no_entry(index, view.head.size)
+            if highest >= view.head.size:
+                _no_entry(highest, view.head.size)
             notes = Notes(folder, view)
             notes.read()
-            size = view.head.size if any(row is not None for _, row in entries) else None
-            highest = max(index for index, _ in entries)
+            size = view.head.size if of_state else None
             found = notes.best(snapshot, highest, size=size, log_signer=log_signer)
             if found is not None:
                 note, best = found
                 wanted = notes.live if keepers_min is None else keepers_min
                 if best >= wanted:
-                    return [encode(view.receipt(index, note, row=row)) for index, row in entries]
+                    return prove(view, note)
         if time.monotonic() >= deadline:
             _not_signed(best, wanted)
         time.sleep(POLL_SECONDS)

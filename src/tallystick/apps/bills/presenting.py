@@ -10,8 +10,8 @@ while its proofs are fresh; a field that the right does not cover is refused, no
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from tallystick.apps.bills.fields import Fields, covers
 from tallystick.apps.bills.showing import (
@@ -31,13 +31,14 @@ from tallystick.contracts.bills.records.bills import (
 )
 from tallystick.contracts.bills.records.holders import Consent, Mandate, Opening
 from tallystick.contracts.bills.views.bills import find_bill
+from tallystick.contracts.kit.acts import ActId
 from tallystick.contracts.kit.context import slot_key
-from tallystick.contracts.kit.grants import Authority, held_grant, issuers
+from tallystick.contracts.kit.grants import Authority, GrantId, held_grant, issuers
 from tallystick.ledger.receipts import state_document
 from tallystick.ledger.view import View
 from tallystick.protocol import merkle
 from tallystick.protocol.body import disclosure_digest, leaves, seal_body
-from tallystick.protocol.canonical import decode, encode
+from tallystick.protocol.canonical import Record, decode, encode, replace
 from tallystick.protocol.errors import Malformed, Rejected, VerificationFailed
 from tallystick.protocol.multiproof import prove_some
 from tallystick.protocol.receipt import Receipt, StateDocument
@@ -54,6 +55,14 @@ class Private(Protocol):
     @property
     def secret(self) -> bytes:
         """Of the body's salts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A `Private` of two byte strings."""
+
+    body: bytes = field(repr=False)
+    secret: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +135,43 @@ def _choose(paths: Sequence[str], show: Sequence[str], fields: Fields | None) ->
     return chosen
 
 
-@dataclass(frozen=True, slots=True)
-class Basis:
-    """By what right a bill is to be shown: one of the three ids, with what belongs to it."""
+class Basis(Record):
+    """By what right a bill is to be shown: one of the three ids, with what belongs to it.
 
-    consent: str | None = None
-    mandate: str | None = None
-    """Ids of acts; both with the opening of their fields."""
-    statute: str | None = None
+    A file of it is what a holder hands to whoever shows the bill for them.
+    """
+
+    format: Literal["tallystick/basis/v1"] | None = None
+    """In a file."""
+    consent: ActId | None = None
+    mandate: ActId | None = None
+    """Both with the opening of their fields."""
+    statute: GrantId | None = None
     """Id of a grant of the reader's."""
     fields: Fields | None = None
     opening: Opening | None = None
     """With a mandate: `BillKey.opening`."""
+
+
+BASIS_FORMAT: Literal["tallystick/basis/v1"] = "tallystick/basis/v1"
+
+
+def write_basis(basis: Basis) -> bytes:
+    """A file of it."""
+    return encode(replace(basis, format=BASIS_FORMAT))
+
+
+def read_basis(data: bytes) -> Basis:
+    """A basis out of a file; `Malformed` unless it names one right, with its fields."""
+    basis = decode(data, Basis)
+    named = [each for each in (basis.consent, basis.mandate, basis.statute) if each is not None]
+    if basis.format != BASIS_FORMAT or len(named) != 1:
+        raise Malformed("not a file that names one consent, mandate or grant")
+    if (basis.fields is None) != (basis.statute is not None):
+        raise Malformed("a consent and a mandate are opened by their fields", path="fields")
+    if (basis.opening is None) != (basis.mandate is None):
+        raise Malformed("a mandate, and nothing else, is opened for a bill", path="opening")
+    return basis
 
 
 def prove_right(view: View, note: bytes, bill: str, basis: Basis, *, audience: str) -> Proofs:

@@ -1,0 +1,179 @@
+"""`tally present` and `tally bills slip`: files for others to check.
+
+Invariant: nothing leaves a vault here but the fields that were named and that the right covers.
+See docs/spec/presentation.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from tallystick.cli import options, out
+from tallystick.cli.failures import fail
+
+if TYPE_CHECKING:
+    from tallystick.apps.bills.presenting import Basis
+    from tallystick.ledger.view import View
+
+BASIS_BYTES_MAX = 64 * 1024
+
+T = TypeVar("T")
+
+Keepers = Annotated[
+    int | None,
+    typer.Option("--keepers", help="How many must have co-signed.", show_default="all live ones"),
+]
+Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait for them.")]
+NewFile = Annotated[Path, typer.Option("--output", "-o", "--out", help="Write to this new file.")]
+
+
+def present(
+    bill: Annotated[str, typer.Option("--bill", metavar="CODE:NUMBER", help="Which bill.")],
+    audience: Annotated[str, typer.Option("--to", metavar="ORG", help="Who may read it.")],
+    purpose: Annotated[str, typer.Option("--purpose", help="For what: one word.")],
+    fields: Annotated[
+        list[str],
+        typer.Option("--fields", help="items/0, items/*, payer/name; may stand many times."),
+    ],
+    vault: options.VaultDir,
+    vault_key: options.VaultKeyFile,
+    output: NewFile,
+    by: Annotated[
+        Path | None,
+        typer.Option("--by", metavar="FILE", help="The holder's consent or mandate, with fields."),
+    ] = None,
+    statute: Annotated[
+        bool, typer.Option("--statute", help="By the reader's own grant bills.statute.")
+    ] = False,
+    folder: options.LedgerDir = Path(),
+    keepers: Keepers = None,
+    wait: Wait = 10.0,
+    log_key: options.LogKey = None,
+    passphrase_file: options.Passphrase = None,
+    vault_passphrase_file: options.VaultPassphrase = None,
+) -> None:
+    """Show fields of a bill to one reader for one purpose, out of the vault that has the body.
+
+    The reader checks the file with `tally verify FILE --for ORG --purpose WORD`.
+    """
+    from tallystick.apps.bills.presenting import Held, prove_right
+    from tallystick.apps.bills.presenting import present as make
+    from tallystick.cli.founding import write_new
+    from tallystick.cli.inputs import load_vault, parse_bill
+    from tallystick.contracts.bills.records.bills import format_bill_id
+    from tallystick.vault import Vault
+
+    if (by is None) == (not statute):
+        fail(
+            *(
+                "cli.which_right",
+                "请用 --by 或 --statute 指明依据",
+                "by what right? --by or --statute",
+            ),
+            todo=("二者取其一", "name one of the two"),
+        )
+    code, number = parse_bill(bill)
+    if not vault.is_dir():
+        raise FileNotFoundError(2, "no such folder", str(vault))
+    with Vault.open(vault, load_vault(vault_key, vault_passphrase_file).secret) as opened:
+        if opened.find(code, number) is None:
+            fail(
+                *("cli.no_body", "此库中没有该票据的内容", "this vault has no body of that bill"),
+                detail=bill,
+            )
+        private = Held(*opened.get(code, number))
+
+    def prove(view: View, note: bytes) -> bytes:
+        basis = _by_statute(view, audience, code) if by is None else _read(by)
+        proofs = prove_right(view, note, format_bill_id(code, number), basis, audience=audience)
+        return make(private, proofs, fields, audience=audience, purpose=purpose)
+
+    data = _proven(folder, prove, keepers, wait, log_key, passphrase_file)
+    write_new(output, data, private=True)
+    told = f"tally verify {output} --for {audience} --purpose {purpose}"
+    out.say(f"{output}: {len(data):,} bytes, readable by you alone; its reader runs: {told}")
+
+
+def slip(
+    bill: Annotated[str, typer.Argument(help="CODE:NUMBER, like 33060126:0000000001.")],
+    folder: options.LedgerDir = Path(),
+    output: options.Output = None,
+    keepers: Keepers = None,
+    wait: Wait = 10.0,
+    log_key: options.LogKey = None,
+    passphrase_file: options.Passphrase = None,
+) -> None:
+    """Write a bill's split slip 分割单: reimbursed so far, and left; for whoever comes next."""
+    from tallystick.apps.bills.slip import make_slip
+    from tallystick.cli.founding import write_new
+    from tallystick.cli.inputs import parse_bill
+    from tallystick.contracts.bills.records.bills import format_bill_id
+
+    bill_id = format_bill_id(*parse_bill(bill))
+    data = _proven(
+        folder,
+        lambda view, note: make_slip(view, note, bill_id),
+        keepers,
+        wait,
+        log_key,
+        passphrase_file,
+    )
+    if output is None:
+        print(data.decode())
+    else:
+        write_new(output, data)
+        out.say(f"{output}: {len(data):,} bytes; check it with {out.program()} verify {output}")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put `present` into the tree."""
+    app.command()(present)
+
+
+def add_slip_to(app: typer.Typer) -> None:
+    """Put `slip` among the commands about bills."""
+    app.command()(slip)
+
+
+def _proven(
+    folder: Path,
+    prove: Callable[[View, bytes], T],
+    keepers: int | None,
+    wait: float,
+    log_key: Path | None,
+    passphrase_file: Path | None,
+) -> T:
+    """What `prove` makes of the ledger's head and its note."""
+    from tallystick.cli.desk import LOG_KEY
+    from tallystick.cli.inputs import load_signer
+    from tallystick.cli.reading import make_proofs
+
+    key = log_key or (folder / LOG_KEY if (folder / LOG_KEY).exists() else None)
+    signer = None if key is None else load_signer(key, passphrase_file)
+    return make_proofs(folder, prove, keepers_min=keepers, wait_seconds=wait, log_signer=signer)
+
+
+def _read(by: Path) -> Basis:
+    from tallystick.apps.bills.presenting import read_basis
+    from tallystick.cli.inputs import read_file
+
+    return read_basis(read_file(by, BASIS_BYTES_MAX).removesuffix(b"\n"))
+
+
+def _by_statute(view: View, audience: str, code: int) -> Basis:
+    from tallystick.apps.bills.presenting import Basis
+    from tallystick.apps.bills.rights import STATUTE_ACTION
+    from tallystick.contracts.kit.grants import find_grant
+
+    grant = find_grant(view, audience, STATUTE_ACTION, view.head.at, code)
+    if grant is None:
+        fail(
+            *("cli.no_statute", "该单位没有法定查阅授权", "this reader has no grant by statute"),
+            detail=f"{audience}, {STATUTE_ACTION}, {code}",
+            todo=("由归属人授权后用 --by", "ask the holder for a consent, and give it with --by"),
+        )
+    return Basis(statute=grant.grant_id)
