@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.texts.bills import TEXTS
+from tallystick.contracts.bills.texts import TEXTS
 
 
 def test_every_reason_has_its_texts() -> None:
