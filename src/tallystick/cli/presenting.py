@@ -16,7 +16,7 @@ from tallystick.cli import options, out
 from tallystick.cli.failures import fail
 
 if TYPE_CHECKING:
-    from tallystick.apps.bills.presenting import Basis
+    from tallystick.apps.bills.presenting import Basis, Held
     from tallystick.ledger.view import View
 
 BASIS_BYTES_MAX = 64 * 1024
@@ -56,16 +56,17 @@ def present(
     passphrase_file: options.Passphrase = None,
     vault_passphrase_file: options.VaultPassphrase = None,
 ) -> None:
-    """Show fields of a bill to one reader for one purpose, out of the vault that has the body.
+    """Show fields of a bill to one reader for one purpose.
+
+    Out of the vault that has the body, by the right that --by or --statute names.
 
     The reader checks the file with `tally verify FILE --for ORG --purpose WORD`.
     """
-    from tallystick.apps.bills.presenting import Held, prove_right
     from tallystick.apps.bills.presenting import present as make
+    from tallystick.apps.bills.presenting import prove_right
     from tallystick.cli.founding import write_new
-    from tallystick.cli.inputs import load_vault, parse_bill
+    from tallystick.cli.inputs import parse_bill
     from tallystick.contracts.bills.records.bills import format_bill_id
-    from tallystick.vault import Vault
 
     if (by is None) == (not statute):
         fail(
@@ -77,15 +78,7 @@ def present(
             todo=("二者取其一", "name one of the two"),
         )
     code, number = parse_bill(bill)
-    if not vault.is_dir():
-        raise FileNotFoundError(2, "no such folder", str(vault))
-    with Vault.open(vault, load_vault(vault_key, vault_passphrase_file).secret) as opened:
-        if opened.find(code, number) is None:
-            fail(
-                *("cli.no_body", "此库中没有该票据的内容", "this vault has no body of that bill"),
-                detail=bill,
-            )
-        private = Held(*opened.get(code, number))
+    private = _held(vault, vault_key, vault_passphrase_file, (code, number))
 
     def prove(view: View, note: bytes) -> bytes:
         basis = _by_statute(view, audience, code) if by is None else _read(by)
@@ -107,7 +100,10 @@ def slip(
     log_key: options.LogKey = None,
     passphrase_file: options.Passphrase = None,
 ) -> None:
-    """Write a bill's split slip 分割单: reimbursed so far, and left; for whoever comes next."""
+    """Write a bill's split slip 分割单: what is left of it.
+
+    And what was reimbursed so far, without a line or a name: for whoever comes next.
+    """
     from tallystick.apps.bills.slip import make_slip
     from tallystick.cli.founding import write_new
     from tallystick.cli.inputs import parse_bill
@@ -155,6 +151,23 @@ def _proven(
     key = log_key or (folder / LOG_KEY if (folder / LOG_KEY).exists() else None)
     signer = None if key is None else load_signer(key, passphrase_file)
     return make_proofs(folder, prove, keepers_min=keepers, wait_seconds=wait, log_signer=signer)
+
+
+def _held(folder: Path, key: Path, passphrase_file: Path | None, bill: tuple[int, int]) -> Held:
+    """Body and secret out of a vault."""
+    from tallystick.apps.bills.presenting import Held
+    from tallystick.cli.inputs import load_vault
+    from tallystick.vault import Vault
+
+    if not folder.is_dir():
+        raise FileNotFoundError(2, "no such folder", str(folder))
+    with Vault.open(folder, load_vault(key, passphrase_file).secret) as opened:
+        if opened.find(*bill) is None:
+            fail(
+                *("cli.no_body", "此库中没有该票据的内容", "this vault has no body of that bill"),
+                detail="{}:{:010d}".format(*bill),
+            )
+        return Held(*opened.get(*bill))
 
 
 def _read(by: Path) -> Basis:

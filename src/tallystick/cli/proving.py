@@ -34,6 +34,21 @@ SHOWN_OTHERWISE = ("kind", "id", "state", "good", "entry", "version", "salt")
 STATE_PROOF = b'"format":"tallystick/state-proof/v1"'
 """A string cannot hold these quotes unescaped; it stands behind a checkpoint of any length."""
 
+Documents = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE...",
+        help="Receipts, state proofs, presentations, split slips; folders are searched.",
+    ),
+]
+Audience = Annotated[
+    str | None,
+    typer.Option("--for", metavar="ORG", help="A presentation must be shown to this reader."),
+]
+Purpose = Annotated[
+    str | None, typer.Option("--purpose", help="And for this purpose: asked with --for.")
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -93,13 +108,7 @@ def receipt(
 
 
 def verify(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE...",
-            help="Receipts, state proofs, presentations, split slips; folders are searched.",
-        ),
-    ],
+    files: Documents,
     trust: options.Trust = None,
     status: Annotated[
         bool, typer.Option("--status", help="Ask whether it is good now; an old status is stale.")
@@ -108,13 +117,8 @@ def verify(
         str | None,
         typer.Option("--bill", metavar="CODE:NUMBER", help="It must show the state of this bill."),
     ] = None,
-    audience: Annotated[
-        str | None,
-        typer.Option("--for", metavar="ORG", help="A presentation must be shown to this reader."),
-    ] = None,
-    purpose: Annotated[
-        str | None, typer.Option("--purpose", help="And for this purpose: asked with --for.")
-    ] = None,
+    audience: Audience = None,
+    purpose: Purpose = None,
     at: Annotated[
         Path | None,
         typer.Option("--at", metavar="CHECKPOINT", help="A signed checkpoint at hand."),
