@@ -9,7 +9,8 @@ import pytest
 from world import signer
 
 from tallystick.engines import verifying
-from tallystick.engines.verifying import CLEAR, UNCLEAR, Signed, VerifierProcess, pack, serve
+from tallystick.engines.verifying import CLEAR, UNCLEAR, VerifierProcess, pack, serve
+from tallystick.protocol.keys import Signed
 
 MESSAGE = b"m" * 500
 

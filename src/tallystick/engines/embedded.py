@@ -14,21 +14,23 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import NamedTuple, Self
 
+from tallystick.contracts.kit.acts import signature_id
 from tallystick.contracts.kit.keys import find_key
 from tallystick.contracts.kit.reasons import LedgerReason
 from tallystick.engines.clock import Clock
-from tallystick.engines.verifying import CLEAR, UNCLEAR, Signed, VerifierProcess
+from tallystick.engines.verifying import CLEAR, UNCLEAR, VerifierProcess
 from tallystick.ledger.engine import Committed, Stopped
 from tallystick.ledger.ledger import Ledger, Seen
 from tallystick.ledger.receipts import read_segment
 from tallystick.ledger.sqlite import WAL_BYTES_SOFT_MAX
 from tallystick.protocol.errors import Busy, Rejected, TallystickError, VerificationFailed
+from tallystick.protocol.keys import Signed
 from tallystick.protocol.transaction import Transaction
 
 QUEUED_BYTES_MAX = 64 * 1024 * 1024
@@ -94,6 +96,10 @@ class EmbeddedEngine:
         self._wal_thread: threading.Thread | None = None
         self._child: VerifierProcess | None = None
         self._asked = False
+        self._inner: list[Signed] = []
+        """Within the items of the list that the child has now."""
+        self._cleared: frozenset[bytes] = frozenset()
+        """Those of the list that is executed next."""
         self._writer = threading.Thread(target=self._run, name="tallystick-writer", daemon=True)
         self._writer.start()
 
@@ -142,6 +148,11 @@ class EmbeddedEngine:
     def failure(self) -> BaseException | None:
         """Why it stopped by itself, or None."""
         return self._failure
+
+    @property
+    def verifies_apart(self) -> bool:
+        """Whether a child process verifies signatures."""
+        return self._child is not None
 
     def figures(self) -> EngineFigures:
         """What waits and what was done."""
@@ -219,24 +230,40 @@ class EmbeddedEngine:
 
     def _begin_verifying(self, taken: list[_Waiting]) -> None:
         """Hand a long list to the child, which is started when the first one comes."""
-        self._asked = len(taken) >= (HANDED_MIN if self._child else STARTED_MIN)
+        outer = [Signed(*waiting.transaction.signed()) for waiting in taken]
+        self._inner = [each for waiting in taken for each in self._signed_within(waiting)]
+        count = len(outer) + len(self._inner)
+        self._asked = count >= (HANDED_MIN if self._child else STARTED_MIN)
         if not self._asked:
             return
         if self._child is not None and not self._child.alive:
             self._child.close()
             self._child = None
         self._child = self._child or VerifierProcess()
-        transactions = [waiting.transaction for waiting in taken]
-        self._child.begin([Signed(*each.signed()) for each in transactions])
+        self._child.begin([*outer, *self._inner])
+
+    def _signed_within(self, waiting: _Waiting) -> Iterator[Signed]:
+        """The signatures of others in a transaction's items."""
+        transaction = waiting.transaction
+        name = transaction.header.action
+        find = self._ledger.rules.actions[name].signed
+        if find is not None:
+            for item in transaction.items:
+                if (signed := find(self._ledger.network, name, item)) is not None:
+                    yield signed
 
     def _finish_verifying(self, taken: list[_Waiting]) -> list[_Waiting]:
         """Those whose signature is true; the others are answered."""
         verdicts = b""
         if self._asked and self._child is not None:
             verdicts = self._child.finish()
-        for waiting, verdict in zip_longest(taken, verdicts, fillvalue=UNCLEAR):
+        for waiting, verdict in zip_longest(taken, verdicts[: len(taken)], fillvalue=UNCLEAR):
             if verdict != CLEAR and isinstance(waiting, _Waiting):
                 _refuse_if_false(waiting)
+        within = zip(self._inner, verdicts[len(taken) :], strict=False)
+        self._cleared = frozenset(
+            signature_id(signed) for signed, verdict in within if verdict == CLEAR
+        )
         return [waiting for waiting in taken if not waiting.future.done()]
 
     def _make_block(self, taken: list[_Waiting]) -> None:
@@ -270,7 +297,7 @@ class EmbeddedEngine:
         if not block:
             self._clock.made()
             return
-        executed = ledger.execute(at, [waiting.transaction for waiting in block])
+        executed = ledger.execute(at, [waiting.transaction for waiting in block], self._cleared)
         ledger.commit()
         self._clock.made()
         self._blocks += 1

@@ -15,10 +15,10 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from tallystick.protocol.errors import VerificationFailed
-from tallystick.protocol.keys import verify_signature
+from tallystick.protocol.keys import Signed, verify_signature
 
 CLEAR, UNCLEAR = 0, 1
 ASKED_MAX = 65_536
@@ -28,14 +28,6 @@ _COUNT = struct.Struct(">I")
 _ASKED = struct.Struct(">32s64sI")
 
 _log = logging.getLogger("tallystick.engine")
-
-
-class Signed(NamedTuple):
-    """One signature to be verified."""
-
-    key: bytes
-    message: bytes
-    signature: bytes
 
 
 class VerifierProcess:

@@ -143,14 +143,22 @@ class Ledger:
                 found.append(verdict)
         return found
 
-    def execute(self, at: int, transactions: Sequence[Transaction]) -> Executed:
-        """Execute the next block, of admitted transactions; `commit` makes it last."""
+    def execute(
+        self,
+        at: int,
+        transactions: Sequence[Transaction],
+        cleared: frozenset[bytes] = frozenset(),
+    ) -> Executed:
+        """Execute the next block, of admitted transactions; `commit` makes it last.
+
+        `cleared`: signatures within items that the caller has verified, see `kit.acts`.
+        """
         if not transactions:
             raise ValueError("a block without transactions is no block")
         if at < self._head.at:
             raise ValueError(f"the clock went back: {at} after {self._head.at}")
         state = StagedState(self._rows)
-        env = environment(self.genesis, self.network, self._head.block + 1, at)
+        env = environment(self.genesis, self.network, self._head.block + 1, at, cleared)
         with naming_the_file(self.store.path):
             executed = execute_block(state, self.rules, env, self._head.size, transactions)
         self._staged = (state, executed)
@@ -262,9 +270,11 @@ def _read_founding_file(path: Path) -> bytes:
     return genesis
 
 
-def environment(genesis: Genesis, network: bytes, block: int, at: int) -> Environment:
+def environment(
+    genesis: Genesis, network: bytes, block: int, at: int, cleared: frozenset[bytes] = frozenset()
+) -> Environment:
     """What every item of a block may know of it."""
-    return Environment(network, genesis.region, genesis.utc_offset_seconds, block, at)
+    return Environment(network, genesis.region, genesis.utc_offset_seconds, block, at, cleared)
 
 
 def _segments(done: Executed) -> list[Segment]:

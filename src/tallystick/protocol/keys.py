@@ -10,7 +10,7 @@ Invariant: two nodes never disagree about a signature.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import BadSignatureError
@@ -36,6 +36,14 @@ _SMALL_ORDER_Y = frozenset(
     }
 )
 """The y coordinates of the eight points of small order, whatever their sign bit."""
+
+
+class Signed(NamedTuple):
+    """One signature, to be verified."""
+
+    key: bytes
+    message: bytes
+    signature: bytes
 
 
 class Signer(Protocol):

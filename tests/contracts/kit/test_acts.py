@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
 from acts import Rows
 from nacl.signing import SigningKey
 
-from tallystick.contracts.kit.acts import ACT_WORK, Said, act_id, act_message, check_act
+from tallystick.contracts.kit.acts import (
+    ACT_WORK,
+    Said,
+    act_id,
+    act_message,
+    check_act,
+    signature_id,
+)
 from tallystick.contracts.kit.context import Context, Environment
 from tallystick.contracts.kit.reasons import KitReason
 from tallystick.protocol.canonical import encode
 from tallystick.protocol.errors import Rejected
+from tallystick.protocol.keys import Signed
 
 NETWORK = bytes(range(32))
 KEY = SigningKey(bytes(32))
@@ -45,7 +54,19 @@ def test_what_is_signed_is_as_the_page_says() -> None:
     message = act_message(NETWORK, "test.say/1", SAID)
     assert message == b"tallystick/act/v1\n" + NETWORK + b"test.say/1\n" + encode(SAID)
     assert act_id(message) == sha256(message).hexdigest()
-    assert ACT_WORK == 1 + 20
+    assert ACT_WORK == 8
+
+
+def test_a_signature_that_was_verified_ahead_is_not_verified_again_and_no_other_passes() -> None:
+    false = bytes(64)
+    ahead = Signed(PUBLIC, act_message(NETWORK, "test.say/1", SAID), false)
+    ctx = context()
+    ctx.env = replace(ctx.env, cleared=frozenset({signature_id(ahead)}))
+    assert check_act(ctx, SAID, PUBLIC, false) == act_id(ahead.message)
+    other = SaidWord(nonce=b"2" * 16, word="yes")
+    with pytest.raises(Rejected) as refused:
+        check_act(ctx, other, PUBLIC, false)
+    assert refused.value.reason is KitReason.ACT_SIGNATURE
 
 
 def test_an_act_has_the_same_id_however_it_is_handed_in() -> None:

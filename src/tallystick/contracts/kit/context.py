@@ -14,6 +14,7 @@ from tallystick.contracts.kit.reasons import ReasonText
 from tallystick.protocol.canonical import replace
 from tallystick.protocol.errors import Reason, Rejected
 from tallystick.protocol.genesis import Genesis
+from tallystick.protocol.keys import Signed
 from tallystick.protocol.row import Row, row_key
 from tallystick.protocol.transaction import Item
 
@@ -74,6 +75,8 @@ class Environment:
     block: int
     block_time: int
     """Unix seconds; the only clock there is."""
+    cleared: frozenset[bytes] = frozenset()
+    """Signatures within items that whoever executes has verified before: `acts.signature_id`."""
 
 
 @dataclass(slots=True)
@@ -146,7 +149,9 @@ class Action:
     item: type[Item]
     run: Run
     work: int = 1
-    """Units of a block's budget an item costs: 1, or 20 for an inner signature."""
+    """Units of a block's budget an item costs: 1, or 8 for a signature within."""
+    signed: Callable[[bytes, str, Any], Signed | None] | None = None
+    """The signature within an item of a network and an action: so that it can be verified ahead."""
     from_block: int = 0
     until_block: int | None = None
     valid_seconds_max: int = VALID_SECONDS_MAX

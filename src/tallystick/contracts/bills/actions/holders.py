@@ -36,7 +36,7 @@ from tallystick.contracts.bills.records.holders import (
     helper_holds,
     holder_salt,
 )
-from tallystick.contracts.kit.acts import ACT_WORK, Said, check_act
+from tallystick.contracts.kit.acts import ACT_WORK, Said, check_act, signed_within
 from tallystick.contracts.kit.context import Action, Context
 from tallystick.contracts.kit.keys import authorise, check_sender, check_version, read_instant
 from tallystick.contracts.kit.reasons import KitReason
@@ -335,12 +335,16 @@ def _revoke_helper(ctx: Context, item: items.Revoke) -> None:
 _REVOKE = {"consent": _revoke_consent, "mandate": _revoke_mandate, "helper": _revoke_helper}
 
 ACTIONS: dict[str, Action] = {
-    "bills.bind/1": Action(items.Bind, bind, work=ACT_WORK),
+    "bills.bind/1": Action(items.Bind, bind, work=ACT_WORK, signed=signed_within),
     "bills.rebind/1": Action(items.Rebind, rebind),
-    "bills.object_binding/1": Action(items.ObjectBinding, object_binding, work=ACT_WORK),
+    "bills.object_binding/1": Action(
+        items.ObjectBinding, object_binding, work=ACT_WORK, signed=signed_within
+    ),
     "bills.arbitrate/1": Action(items.Arbitrate, arbitrate),
-    "bills.consent/1": Action(items.GiveConsent, consent, work=ACT_WORK),
-    "bills.mandate/1": Action(items.GiveMandate, mandate, work=ACT_WORK),
-    "bills.appoint_helper/1": Action(items.AppointHelper, appoint_helper, work=ACT_WORK),
-    "bills.revoke/1": Action(items.Revoke, revoke, work=ACT_WORK),
+    "bills.consent/1": Action(items.GiveConsent, consent, work=ACT_WORK, signed=signed_within),
+    "bills.mandate/1": Action(items.GiveMandate, mandate, work=ACT_WORK, signed=signed_within),
+    "bills.appoint_helper/1": Action(
+        items.AppointHelper, appoint_helper, work=ACT_WORK, signed=signed_within
+    ),
+    "bills.revoke/1": Action(items.Revoke, revoke, work=ACT_WORK, signed=signed_within),
 }
