@@ -25,6 +25,7 @@ HEADERS = {
         "Id,PATIENTID,PROVIDERID,PRIMARYPATIENTINSURANCEID,SECONDARYPATIENTINSURANCEID,"
         "DEPARTMENTID,APPOINTMENTID,SERVICEDATE,OUTSTANDING1,OUTSTANDING2,OUTSTANDINGP"
     ),
+    "payer_transitions.csv": "PATIENT,START_YEAR,END_YEAR,PAYER,SECONDARY_PAYER,OWNERNAME",
     "claims_transactions.csv": (
         "ID,CLAIMID,CHARGEID,PATIENTID,TYPE,AMOUNT,METHOD,FROMDATE,TODATE,PLACEOFSERVICE,"
         "PROCEDURECODE,UNITS,NOTES,UNITAMOUNT,TRANSFEROUTID,TRANSFERTYPE,PAYMENTS,ADJUSTMENTS,"
@@ -60,6 +61,9 @@ class Sample:
                 **{"Id": uuid(name), "SSN": "999-00-1111", "FIRST": name, "LAST": "Quill7"},
                 GENDER=gender,
             )
+        self.cover("Ann", "Beta", "1960-01-01T00:00:00Z", "1970-01-01T00:00:00Z", second="Alpha")
+        self.cover("Bob", "Alpha", "1960-01-01T00:00:00Z", "1968-01-20T04:05:06Z")
+        self.cover("Bob", "NO_INSURANCE", "1968-01-20T04:05:06Z", "1970-01-01T00:00:00Z")
         self.visit("v1", "North", "Ann", "Alpha")
         self.claim(
             "c1", "v1", [("charge", 10000), ("copay", 2000), ("pay", 6000), ("to", "p")], pay=True
@@ -92,6 +96,20 @@ class Sample:
         row = dict.fromkeys(HEADERS[file].split(","), "") | fields
         self.tables[file].append(row)
         return row
+
+    def cover(
+        self, patient: str, payer: str, start: str, end: str, second: str | None = None
+    ) -> None:
+        """A span in which somebody, or nobody, stood behind a patient."""
+        self.add(
+            "payer_transitions.csv",
+            PATIENT=uuid(patient),
+            START_YEAR=start,
+            END_YEAR=end,
+            PAYER=uuid(payer),
+            SECONDARY_PAYER=uuid(second) if second else "",
+            OWNERNAME=f"{patient} Quill7",
+        )
 
     def visit(
         self, name: str, organisation: str, patient: str, payer: str, kind: str = "ambulatory"

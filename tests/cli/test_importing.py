@@ -50,6 +50,43 @@ def test_a_damaged_export_imports_nothing_and_says_where(export: Path, tmp_path:
     assert (gone.code, gone.error["code"]) == (2, "cli.filenotfound")
 
 
+def test_insurers_reimburse_and_the_report_says_what_became_of_it(
+    export: Path, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger"
+    run = ("bills", "import", "synthea", export, "--dir", ledger, "--json")
+    report = ("bills", "report", "synthea", "--dir", ledger)
+    planned = done(*run, "--dry-run").json
+    assert planned["reimbursed"] is None
+    assert planned["claims_planned"]["settle:patient_share"] == 3
+    missing = (export / "payer_transitions.csv").rename(tmp_path / "aside.csv")
+    without = done(*run).json
+    assert (without["claims_planned"], without["reimbursed"]) == (None, None)
+    nothing = tally(*report, "--json")
+    assert (nothing.code, nothing.error["code"]) == (2, "cli.no_claims")
+    missing.rename(export / "payer_transitions.csv")
+    said = done(*run).json["reimbursed"]
+    assert (said["reconciled"], said["total"]["settled"]) == (True, 27_160)
+    assert said["answers"]["rejected:not_covered"] == 1
+    assert done(*report, "--json").json == said
+    shown = done(*report).out
+    assert "reconciled: source = settled + transferred + copay + credits + refused" in shown
+    assert "271.60" in shown
+    assert done(*run, "--dry-run").json["issued"] == 0
+
+
+def test_a_report_that_does_not_reconcile_is_a_failure(export: Path, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    done("bills", "import", "synthea", export, "--dir", ledger, "--json")
+    source = ledger / "synthea" / "source.jsonl"
+    source.write_bytes(source.read_bytes().replace(b'"borne":6000', b'"borne":6001', 1))
+    answer = tally("bills", "report", "synthea", "--dir", ledger)
+    assert answer.code == 1
+    assert "NOT reconciled" in answer.out
+    assert "1 of 2 patients" in answer.out.replace("\n", " ")
+    assert done("status", ledger, "--json").json["size"] > 0
+
+
 def test_bodies_are_delivered_and_archived_in_another_folder(counter: Counter) -> None:
     for name, kind in (("archive", "vault"), ("delivery", "delivery")):
         done("keygen", counter.key(name), "--name", name, "--kind", kind)

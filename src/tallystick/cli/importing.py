@@ -1,4 +1,4 @@
-"""`tally bills import` and `tally bills archive`: real input, and finance's archive at work.
+"""`tally bills import`, `report` and `archive`: real input, and finance's archive at work.
 
 Invariant: an import exits with 0 only when everything reconciles to the cent.
 See docs/spec/archive.md.
@@ -7,7 +7,7 @@ See docs/spec/archive.md.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,17 +21,20 @@ if TYPE_CHECKING:
     from tallystick.apps.bills.archive_office import ArchiveOffice
     from tallystick.apps.bills.synthea import ImportReport
     from tallystick.apps.bills.synthea_ledger import ImportLedger
+    from tallystick.apps.bills.synthea_report import Account
 
 REFUSED_SHOWN_MAX = 20
 ROUND_SECONDS = 0.5
 
 import_app = typer.Typer(no_args_is_help=True, help="Bills out of other systems' exports.")
+report_app = typer.Typer(no_args_is_help=True, help="What became of what was imported.")
 archive_app = typer.Typer(no_args_is_help=True, help="Finance's archive of bodies.")
 
 
 def add_to(app: typer.Typer) -> None:
     """Put the commands of this file into the tree."""
     app.add_typer(import_app, name="import")
+    app.add_typer(report_app, name="report")
     app.add_typer(archive_app, name="archive")
 
 
@@ -43,34 +46,97 @@ def synthea(
     dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Bills out of a Synthea export, reconciled to the cent.
+    """Bills out of a Synthea export, reimbursed by its insurers, reconciled to the cent.
 
-    For each organisation and insurer. Founds a ledger in --dir if there is none. Exit code 0 only
-    when everything reconciles. Run it with --dry-run first: it reads and checks all and changes
-    nothing.
+    For each organisation and insurer. Founds a ledger in --dir if there is none. With
+    payer_transitions.csv the insurers claim, too. Exit code 0 only when everything reconciles. Run
+    it with --dry-run first: it reads and checks all and changes nothing.
     """
-    from tallystick.apps.bills.synthea import import_synthea, preview_synthea
+    from tallystick.apps.bills.synthea import preview_synthea
+    from tallystick.apps.bills.synthea_reimburse import has_coverage, preview_claims
     from tallystick.cli.founding import check_may_found
 
     if not export.is_dir():
         raise FileNotFoundError(2, "no such folder", str(export))
-    new = not (folder / "ledger.db").exists()
     check_may_found(folder)
     # A damaged export must not even found a ledger.
-    report = preview_synthea(export) if new else None
-    if report is None or not dry_run:
-        with _import_ledger(folder, passphrase_file) as ledger, out.progress() as bar:
-            task = bar.add_task("bills issued", total=None)
-
-            def told(done: int, total: int) -> None:
-                bar.update(task, completed=done, total=total)
-
-            report = import_synthea(export, ledger, dry_run=dry_run, progress=told)
+    planned = preview_claims(export) if has_coverage(export) else None
+    account = None
+    if (folder / "ledger.db").exists():
+        report, account = _import(export, folder, passphrase_file, dry_run, planned is not None)
+    else:
+        report = preview_synthea(export)
+        if not dry_run:
+            report, account = _import(export, folder, passphrase_file, False, planned is not None)
     if as_json:
-        out.json(report.document())
+        claimed = account.document() if account else None
+        out.json(report.document() | {"claims_planned": planned, "reimbursed": claimed})
     else:
         _print_report(report)
-    if not report.succeeded:
+        _print_claims(account, planned)
+    if not report.succeeded or not (account is None or account.reconciled):
+        raise typer.Exit(FALSE)
+
+
+def _import(
+    export: Path, folder: Path, passphrase_file: Path | None, dry_run: bool, claims: bool
+) -> tuple[ImportReport, Account | None]:
+    """Bills, then the insurers' claims on them."""
+    from tallystick.apps.bills.synthea import import_synthea
+    from tallystick.apps.bills.synthea_archive import ImportArchive
+    from tallystick.apps.bills.synthea_reimburse import claim_synthea
+
+    with (
+        _import_ledger(folder, passphrase_file, archive=not dry_run) as ledger,
+        out.progress() as bar,
+    ):
+
+        def shown(what: str) -> Callable[[int, int], None]:
+            task = bar.add_task(what, total=None)
+            return lambda done, total: bar.update(task, completed=done, total=total)
+
+        report = import_synthea(export, ledger, dry_run=dry_run, progress=shown("bills issued"))
+        if dry_run or not claims:
+            return report, None
+        archive = ImportArchive(folder, ledger.keys)
+        refusals = report.reconciliation.refusals
+        return report, claim_synthea(
+            export, ledger, archive, refusals, progress=shown("insurers asked")
+        )
+
+
+@report_app.command("synthea")
+def report_synthea(
+    folder: options.LedgerDir = Path("synthea-ledger"), as_json: options.AsJson = False
+) -> None:
+    """What became of an imported Synthea export's money, by the ledger, to the cent.
+
+    For each insurer, organisation and kind of patient: source = settled + transferred + copay +
+    credits + refused. Exit code 1 when a cent is not accounted for; a refusal is accounted for.
+    """
+    from tallystick.apps.bills.synthea_ledger import IMPORTS
+    from tallystick.apps.bills.synthea_report import SOURCE, account_for
+    from tallystick.cli.reading import reading
+
+    with reading(folder) as view:
+        if not (folder / IMPORTS / SOURCE).exists():
+            fail(
+                *("cli.no_claims", "该账本中没有导入的报销", "no insurer has claimed here yet"),
+                todo=(
+                    "先运行 tally bills import synthea（目录中须有 payer_transitions.csv）",
+                    "run tally bills import synthea, with payer_transitions.csv in its folder",
+                ),
+                detail=str(folder),
+            )
+        account = account_for(view, folder / IMPORTS)
+    if as_json:
+        out.json(account.document())
+    else:
+        for title, (heading, *rows) in account.tables():
+            names = [name if not n else f"{name}#" for n, name in enumerate(heading)]
+            out.table(f"{title}, in USD", names, rows)
+        _print_claims(account, None)
+    if not account.reconciled:
         raise typer.Exit(FALSE)
 
 
@@ -176,8 +242,14 @@ def findings(
 
 
 @contextmanager
-def _import_ledger(folder: Path, passphrase_file: Path | None) -> Iterator[ImportLedger]:
-    """The ledger in `folder` with the keys beside it; founded when there is none."""
+def _import_ledger(
+    folder: Path, passphrase_file: Path | None, *, archive: bool
+) -> Iterator[ImportLedger]:
+    """The ledger in `folder` with the keys beside it; founded when there is none.
+
+    `archive`: bodies are delivered to finance's archive, which lies beside it too.
+    """
+    from tallystick.apps.bills.synthea_archive import ImportArchive
     from tallystick.apps.bills.synthea_ledger import LOG, ImportLedger, KeyFolder, found_for_import
     from tallystick.cli.inputs import passphrase_of
     from tallystick.engines.clock import Clock
@@ -191,7 +263,11 @@ def _import_ledger(folder: Path, passphrase_file: Path | None) -> Iterator[Impor
     else:
         node = Node.open(folder, keys.held(LOG))
     with node:
-        yield ImportLedger(node, folder, keys)
+        if not archive:
+            yield ImportLedger(node, folder, keys)
+            return
+        there = ImportArchive(folder, keys)
+        yield ImportLedger(node, folder, keys, archive=there.recipient, mailbox=there.mailbox)
 
 
 @contextmanager
@@ -288,3 +364,28 @@ def _print_report(report: ImportReport) -> None:
         out.say("reconciled: source = imported + credits + refused, to the cent", "bold green")
     else:
         out.say("NOT reconciled: see the column ±", "bold red")
+
+
+def _print_claims(account: Account | None, planned: Mapping[str, int] | None) -> None:
+    """How insurers answered, or would."""
+    if account is None:
+        if planned is None:
+            out.say("no payer_transitions.csv: who was insured when is not known, nobody claims")
+        else:
+            out.pairs("insurers would be asked", _worded(planned))
+        return
+    out.pairs("insurers were asked", _worded(account.answers))
+    if account.reconciled:
+        equation = "source = settled + transferred + copay + credits + refused"
+        patients = f"each of {len(account.patients):,} patients"
+        out.say(f"reconciled: {equation}, to the cent, {patients} too", "bold green")
+    else:
+        out.say(
+            f"NOT reconciled: see the column ±; {account.differing_patients:,} of "
+            f"{len(account.patients):,} patients differ",
+            "bold red",
+        )
+
+
+def _worded(answers: Mapping[str, int]) -> dict[str, str]:
+    return {name.replace(":", ", ").replace("_", " "): f"{n:,}" for name, n in answers.items()}

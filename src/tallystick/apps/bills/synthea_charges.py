@@ -45,6 +45,8 @@ class Charge:
     halves: dict[str, int] = field(default_factory=lambda: dict.fromkeys(BEARERS, 0))
     """The part of `credits` that exists because both halves of a cent were rounded up."""
     adjusted: int = 0
+    copaid: int = 0
+    """The part of what the patient bore that were copays, those above the charge not counted."""
 
 
 def read_charge(rows: Sequence[Line]) -> Charge:
@@ -106,6 +108,7 @@ class _Flow:
         paid = row.cents("PAYMENTS")
         above = max(paid - max(self.due, 0), 0)
         self.charge.borne["p"] += paid
+        self.charge.copaid += paid - above
         self.charge.credits["p"] += above
         self._outstanding(row, self.due - (paid - above))
 

@@ -1,7 +1,8 @@
 """Where an import goes: a ledger of ours, new or founded, with a key file and an office a member.
 
 Beside the ledger's own files, in its folder: ``keys/<org>.json`` (signs), ``<org>-root.json``
-(offline) and ``<org>-vault.json``, ``offices/<org>/`` (bodies, and what is under way),
+(offline), ``<org>-vault.json`` and ``<org>-delivery.json``, ``offices/<org>/`` (bodies, and what is
+under way),
 ``synthea/`` (what the import has found). All of it is for the owner alone.
 
 Invariant: preparing twice prepares once; nobody gets more authority than issuing needs.
@@ -11,7 +12,7 @@ See docs/guides/synthea.md.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -32,9 +33,10 @@ from tallystick.contracts.bills.records.bills import Allotment, BillType, Series
 from tallystick.contracts.bills.views.bills import find_type, list_allotments, remaining_ranges
 from tallystick.contracts.kit.grants import Grant, wider
 from tallystick.contracts.kit.keys import find_key
+from tallystick.contracts.members.actions.grants import GiveGrant
 from tallystick.contracts.members.actions.orgs import Admit
 from tallystick.contracts.members.records import NewGrant, NewKey
-from tallystick.contracts.members.views import find_member, grants
+from tallystick.contracts.members.views import find_member, grants, may
 from tallystick.ledger.engine import Committed
 from tallystick.ledger.view import View
 from tallystick.protocol.canonical import encode
@@ -57,6 +59,10 @@ KEYS, OFFICES, IMPORTS = "keys", "offices", "synthea"
 ISSUER_ACTIONS = [
     "bills.issue", "bills.reverse", "bills.replace", "bills.withhold", "bills.release",
     "bills.give_back", "bills.void_numbers",
+]  # fmt: skip
+INSURER_ACTIONS = [
+    "bills.lock", "bills.renew", "bills.release_lock", "bills.reject", "bills.settle",
+    "bills.supplement", "bills.claw_back", "bills.accept_plan", "bills.waive_share",
 ]  # fmt: skip
 FINANCE_LEVEL, ISSUER_LEVEL = 0, 3
 SERIES_BLOCK = 1_000_000
@@ -119,6 +125,7 @@ class KeyFolder:
         self._passphrase = passphrase
         self._signers: dict[str, keyring.KeySigner] = {}
         self._vault_keys: dict[str, keyring.VaultKey] = {}
+        self._delivery_keys: dict[str, keyring.DeliveryKey] = {}
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def held(self, name: str) -> keyring.KeySigner:
@@ -150,6 +157,19 @@ class KeyFolder:
                     path, name=name, passphrase=self._passphrase
                 )
         return self._vault_keys[org]
+
+    def delivery_key(self, org: str) -> keyring.DeliveryKey:
+        """The key that opens what is delivered to an organisation, made if it is not here."""
+        if org not in self._delivery_keys:
+            name = f"{org}-delivery"
+            path = self._path(name)
+            if path.exists():
+                self._delivery_keys[org] = keyring.load_delivery_key(path, self._passphrase)
+            else:
+                self._delivery_keys[org] = keyring.generate_delivery_key(
+                    path, name=name, passphrase=self._passphrase
+                )
+        return self._delivery_keys[org]
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.json"
@@ -263,12 +283,8 @@ class ImportLedger:
                 for org in (*everyone.issuers, *everyone.insurers)
                 if find_member(view, org) is None
             ]
-            for org in everyone.issuers:
-                if org in missing:
-                    continue
-                if find_key(view, self.keys.held(org).public_key) is None:
-                    raise NotPrepared(f"{org} is a member, but the key here is not its", path=org)
-            source = self._source(view) if missing else ""
+            self._check_keys(view, [org for org in everyone.issuers if org not in missing])
+            source = self._source(view, ISSUER_ACTIONS) if missing else ""
             types = [each for each in import_types().values() if not find_type(view, each.type_id)]
         self._act("members.admit/1", [self._admit(org, everyone, source) for org in missing])
         if types:
@@ -277,6 +293,31 @@ class ImportLedger:
                 "bills.define_type/1",
                 [each.define(nonce=_nonce(), valid_from=valid_from) for each in types],
             )
+
+    def _check_keys(self, view: View, orgs: Iterable[str]) -> None:
+        for org in orgs:
+            if find_key(view, self.keys.held(org).public_key) is None:
+                raise NotPrepared(f"{org} is a member, but the key here is not its", path=org)
+
+    def let_claim(self, insurers: Iterable[str]) -> None:
+        """Grant what reimbursing needs to those who have it not, as finance. `NotPrepared`."""
+        codes = [each.type_id for each in import_types().values()]
+        now, insurers = self.node.clock.now(), list(insurers)
+        with self.node.view() as view:
+            self._check_keys(view, insurers)
+            missing = [
+                org
+                for org in insurers
+                if not all(
+                    may(view, org, action, now, self.code(codes[0])) for action in INSURER_ACTIONS
+                )
+            ]
+            source = self._source(view, INSURER_ACTIONS) if missing else ""
+        grant = NewGrant(source=source, actions=INSURER_ACTIONS, codes=codes)
+        self._act(
+            "members.give_grant/1",
+            [GiveGrant(nonce=_nonce(), subject=org, grant=grant) for org in missing],
+        )
 
     def grant_numbers(self, needed: Mapping[tuple[str, int], int]) -> None:
         """Allot what is missing, so that each (organisation, code) has as many as it needs."""
@@ -342,14 +383,14 @@ class ImportLedger:
                         return row, first
         return None
 
-    def _source(self, view: View) -> str:
-        """The grant of finance's out of which issuers get theirs."""
+    def _source(self, view: View, actions: list[str]) -> str:
+        """The grant of finance's out of which others get theirs."""
         codes = [each.type_id for each in import_types().values()]
-        wanted = Grant(grant_id="founding.0", actions=ISSUER_ACTIONS, codes=codes)
+        wanted = Grant(grant_id="founding.0", actions=actions, codes=codes)
         for grant, live in grants(view, self._finance, self.node.clock.now()):
             if live and wider(wanted, grant) is None:
                 return grant.grant_id
-        raise NotPrepared(f"{self._finance} holds no grant that it could pass on to issuers")
+        raise NotPrepared(f"{self._finance} holds no grant that it could pass on")
 
     def _admit(self, org: str, everyone: SyntheaOrganisations, source: str) -> Admit:
         codes = [each.type_id for each in import_types().values()]

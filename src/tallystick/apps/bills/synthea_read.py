@@ -68,6 +68,8 @@ def read_export(folder: Path) -> Export:
     return Export(
         organisations=organisations,
         insurers={uuid: each for uuid, each in payers.items() if each.name != NO_INSURANCE},
+        uninsured=frozenset(uuid for uuid, each in payers.items() if each.name == NO_INSURANCE),
+        patients=frozenset(patients),
         claims=claims,
     )
 
@@ -191,6 +193,7 @@ class _Claims:
             encounter=encounter,
             patient=patient,
             day=line.day("SERVICEDATE"),
+            at=line.instant("SERVICEDATE"),
             department=line.text("DEPARTMENTID", optional=True),
             charges=charges,
             categories=tuple(self._category(encounter, charge) for charge in charges),

@@ -15,6 +15,7 @@ from tallystick.apps.bills.synthea_charges import Charge
 CLAIMS, TRANSACTIONS, ENCOUNTERS = "claims.csv", "claims_transactions.csv", "encounters.csv"
 ORGANISATIONS, PATIENTS, PAYERS = "organizations.csv", "patients.csv", "payers.csv"
 PROCEDURES, MEDICATIONS = "procedures.csv", "medications.csv"
+TRANSITIONS = "payer_transitions.csv"
 
 Category = Literal["consultation", "procedure", "medication", "other"]
 
@@ -64,6 +65,8 @@ class Claim:
     patient: Patient
     day: str
     """Of the service, in UTC."""
+    at: int
+    """The same to the second, since 1970."""
     department: str
     charges: tuple[Charge, ...]
     categories: tuple[Category, ...]
@@ -81,6 +84,11 @@ class Claim:
         return sum(charge.amount for charge in self.charges)
 
     @property
+    def copaid(self) -> int:
+        """What the patient paid as copays, those above the charges not counted."""
+        return sum(charge.copaid for charge in self.charges)
+
+    @property
     def adjusted(self) -> int:
         """What the organisation took off."""
         return sum(charge.adjusted for charge in self.charges)
@@ -94,6 +102,9 @@ class Export:
     """All; `used` are those that have claims."""
     insurers: Mapping[str, Party]
     """Without the one that stands for none."""
+    uninsured: frozenset[str]
+    """What stands for no insurer where one would be named."""
+    patients: frozenset[str]
     claims: tuple[Claim, ...]
 
     @property

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import re
+from calendar import timegm
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -114,14 +115,19 @@ class Line:
 
     def day(self, column: str) -> str:
         """The day, in UTC, of an instant; of any year."""
+        self.instant(column)
+        return self._fields[column][:10]
+
+    def instant(self, column: str) -> int:
+        """An instant, in seconds since 1970: of any year, so it may be negative."""
         text = self._fields[column]
         try:
-            moment = datetime.strptime(text, _INSTANT)  # noqa: DTZ007 - compared as text only
+            moment = datetime.strptime(text, _INSTANT)  # noqa: DTZ007 - the texts are in UTC
         except ValueError:
             raise self.wrong(column, "is not an instant like 2026-01-31T09:00:00Z") from None
         if moment.strftime(_INSTANT) != text:
             raise self.wrong(column, "is not an instant like 2026-01-31T09:00:00Z")
-        return text[:10]
+        return timegm(moment.timetuple())
 
     def _shaped(self, column: str, pattern: re.Pattern[str], what: str) -> str:
         text = self._fields[column]
