@@ -5,13 +5,13 @@ Invariant: nothing here is a stand-in; the clock alone is ours and stands still 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace as changed
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from acts import FOUNDED_AT, REGION, founder, nonce
 
@@ -32,7 +32,7 @@ from tallystick.keyring import KeySigner, delivery_key_from_seed, signer_from_se
 from tallystick.ledger.engine import Committed
 from tallystick.node import Node
 from tallystick.protocol.canonical import encode, replace
-from tallystick.protocol.genesis import Genesis
+from tallystick.protocol.genesis import FoundingOrg, Genesis
 from tallystick.protocol.keys import Signer
 from tallystick.protocol.transaction import Item
 from tallystick.protocol.values import parse_instant
@@ -54,7 +54,12 @@ class City:
     """One node; types defined and numbers allotted. Use as a context."""
 
     def __init__(
-        self, folder: Path, *, scenes: dict[Scene, TypeRules] | None = None, block: int = BLOCK
+        self,
+        folder: Path,
+        *,
+        scenes: dict[Scene, TypeRules] | None = None,
+        block: int = BLOCK,
+        more: Sequence[FoundingOrg] = (),
     ) -> None:
         self.folder = folder
         self.box = folder / "mail"
@@ -69,14 +74,14 @@ class City:
             founded_at=FOUNDED_AT,
             nonce=nonce(0),
             log_keys=[signer("log").public_key],
-            organisations=[founder("finance", "*"), founder(HOSPITAL, "bills.*")],
+            organisations=[founder("finance", "*"), founder(HOSPITAL, "bills.*"), *more],
         )
         self.node = Node.found(folder / "node", encode(genesis), signer("log"), clock=self.clock())
         rules = scenes or {scene: each.rules for scene, each in TYPES.items()}
         for scene, its_rules in rules.items():
             self._open(scene, its_rules, block)
 
-    def __enter__(self) -> City:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

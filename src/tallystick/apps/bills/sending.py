@@ -84,8 +84,8 @@ class Sending:
         self._pause = pause
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def send(self, action: str, items: Sequence[Item]) -> Sent:
-        """Sign one transaction, keep it, submit it."""
+    def send(self, action: str, items: Sequence[Item], *, atomic: bool = False) -> Sent:
+        """Sign one transaction, keep it, submit it; `atomic`: all of its items or none."""
         data = sign_transaction(
             self._signer,
             network=self._network,
@@ -94,6 +94,7 @@ class Sending:
             items=items,
             idempotency=secrets.token_bytes(IDEMPOTENCY_BYTES),
             valid_until=format_instant(self._clock() + VALID_SECONDS),
+            atomic=atomic,
         )
         path, tx_id = drop(self._folder, data)
         return Sent(mail.Letter(path, data), tx_id, items, self._submit_patiently(data))
