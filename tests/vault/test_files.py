@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import stat
 import subprocess
 import sys
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode
 from pathlib import Path
 
 import apsw
 import pytest
+from canaries import canaries_found, everything_in, planted, spellings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from vaults import (
@@ -28,69 +28,14 @@ from vaults import (
     tx_of,
 )
 
-from tallystick.contracts.bills.body import Body
 from tallystick.durable import DiskFull, Locked
 from tallystick.keyring import delivery_key_from_seed
-from tallystick.protocol.body import parse_disclosure, seal_body
-from tallystick.protocol.canonical import decode
 from tallystick.protocol.errors import Damaged, Malformed, VerificationFailed
 from tallystick.vault import Archive, Message, Recorded, Vault
 from tallystick.vault.ciphers import Ciphers
 
 AT = 1_768_181_467
 FILES = ("bodies.db", "keys.db")
-
-
-def everything_in(folder: Path) -> bytes:
-    return b"\x00".join(
-        path.name.encode() + path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    )
-
-
-def spellings(value: bytes) -> list[bytes]:
-    """As someone who searches a stolen disk would try it, whatever precedes it in base64."""
-    digest = hashlib.sha256(value).digest()
-    found = [value, digest]
-    for data in (value, digest):
-        found += [data.hex().encode(), data.hex().upper().encode()]
-        for shift in range(3):
-            whole = len(data) - (len(data) + shift) % 3
-            for encode in (b64encode, urlsafe_b64encode):
-                found.append(encode(bytes(shift) + data[:whole])[(0, 2, 3)[shift] :].rstrip(b"="))
-    return found
-
-
-def planted(seeds: range) -> list[bytes]:
-    """All that is private in these bodies, and the keys to them."""
-    values = [VAULT_KEY]
-    for seed in seeds:
-        one = prepare(seed)
-        bill = decode(one.body, Body)
-        values += [
-            text.encode()
-            for text in (
-                *(bill.payer.name, bill.payer.id_number, *bill.business_codes, bill.clerk),
-                *(
-                    (bill.medical.department, bill.medical.visit_number or "")
-                    if bill.medical
-                    else ()
-                ),
-                *(line.name for line in bill.details),
-            )
-            if text
-        ]
-        values += [one.secret, one.body]
-        sealed = seal_body(decode(one.body, dict[str, object]), one.secret)
-        values += [parse_disclosure(text).salt for text in sealed.disclosures]
-        values += [text.encode() for text in sealed.disclosures]
-    return sorted(set(values))
-
-
-def canaries_found(folder: Path, values: list[bytes]) -> list[bytes]:
-    stored = everything_in(folder)
-    return [value for value in values if any(form in stored for form in spellings(value))]
 
 
 def test_the_search_for_canaries_finds_them(tmp_path: Path) -> None:
@@ -165,7 +110,7 @@ def test_only_the_owner_reads_the_files(tmp_path: Path) -> None:
 
 def test_both_files_are_durable_and_overwrite_what_they_delete(tmp_path: Path) -> None:
     with Vault.open(tmp_path / "v", VAULT_KEY) as vault:
-        for connection in (vault._files.db, vault._files._keys):
+        for connection in (vault._files.db, vault._files.keys):
             for name, value in (
                 ("journal_mode", "wal"),
                 ("synchronous", 2),
@@ -186,7 +131,7 @@ def test_the_wrong_key_is_told_from_damage(tmp_path: Path) -> None:
     assert VAULT_KEY.hex() not in shown
 
 
-@pytest.mark.parametrize("which", ["db", "_keys"])
+@pytest.mark.parametrize("which", ["db", "keys"])
 def test_a_full_disk_is_said_to_be_one_and_loses_nothing(tmp_path: Path, which: str) -> None:
     with Vault.open(tmp_path / "v", VAULT_KEY) as vault:
         vault.put_many([prepare(1)])

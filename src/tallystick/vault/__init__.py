@@ -10,26 +10,34 @@ from __future__ import annotations
 
 from tallystick.vault.archive import Archive, Expected, Finding, Outcome, Watermark
 from tallystick.vault.delivery import Head, Letter, open_delivery, seal_delivery
+from tallystick.vault.erasure import BodyErased, Erased
+from tallystick.vault.kept import BusinessKey, Kept, kind_of
 from tallystick.vault.post import Message, Owed, Sent
-from tallystick.vault.store import BusinessKey, Opened, Prepared, Recorded, Standing, Vault
+from tallystick.vault.reads import Read
+from tallystick.vault.store import Opened, Prepared, Recorded, Standing, Vault
 
 __all__ = [
     "Archive",
+    "BodyErased",
     "BusinessKey",
+    "Erased",
     "Expected",
     "Finding",
     "Head",
+    "Kept",
     "Letter",
     "Message",
     "Opened",
     "Outcome",
     "Owed",
     "Prepared",
+    "Read",
     "Recorded",
     "Sent",
     "Standing",
     "Vault",
     "Watermark",
+    "kind_of",
     "open_delivery",
     "seal_delivery",
 ]

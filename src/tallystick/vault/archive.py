@@ -23,14 +23,15 @@ from tallystick.protocol.body import body_root
 from tallystick.protocol.canonical import Meta, Record, decode, encode
 from tallystick.protocol.errors import Busy, Malformed, Rejected, VerificationFailed
 from tallystick.protocol.values import Count, Nonce
-from tallystick.vault import post
+from tallystick.vault import post, reads
 from tallystick.vault.ciphers import Ciphers
 from tallystick.vault.delivery import Head, Letter, open_delivery
+from tallystick.vault.erasure import Erased
 from tallystick.vault.files import Files
-from tallystick.vault.post import Inbox
-from tallystick.vault.store import BusinessKey, ContentCheck, blind_key
+from tallystick.vault.kept import Business, BusinessKey, Kept, restoring
+from tallystick.vault.post import Inbox, Outbox
+from tallystick.vault.store import ContentCheck, blind_key
 
-KIND = "archive"
 PURPOSE = "archive"
 """What a delivery to an archive is sealed for."""
 EXCEPTIONS_MAX = 1_000
@@ -47,6 +48,8 @@ _SCHEMA = f"""
     CREATE TABLE IF NOT EXISTS business (
         key BLOB NOT NULL, bill INTEGER NOT NULL, before BLOB, PRIMARY KEY (key, bill)
     ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS business_of ON business (bill);
+    CREATE INDEX IF NOT EXISTS business_after ON business (before) WHERE before IS NOT NULL;
     CREATE TABLE IF NOT EXISTS findings (id INTEGER PRIMARY KEY, finding BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS issuers (
         issuer TEXT PRIMARY KEY, newest INTEGER NOT NULL
@@ -55,6 +58,7 @@ _SCHEMA = f"""
         one INTEGER PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL
     );
     {post.SCHEMA}
+    {reads.SCHEMA}
 """
 _FINDING_CONTEXT = b"tallystick/finding/v1\n"
 _FINDING_LABEL = b"finding"
@@ -118,8 +122,11 @@ class Watermark:
     exceptions: tuple[tuple[int, int], ...]
 
 
-class Archive(Generic[R]):
+class Archive(Kept, Generic[R]):
     """The bodies of many issuers. May be used by many threads; each call that writes is durable."""
+
+    KIND = "archive"
+    SCHEMA = _SCHEMA
 
     def __init__(
         self,
@@ -127,14 +134,15 @@ class Archive(Generic[R]):
         delivery_keys: Mapping[bytes, X25519PrivateKey],
         fetch_record: Callable[[Expected], R],
         check: ContentCheck[R],
-        business: Callable[[bytes], Sequence[BusinessKey]],
+        business: Business,
     ) -> None:
-        self._files = files
         self._inbox = Inbox(files)
+        self._outbox = Outbox(files)
         self._keys = delivery_keys
         self._fetch_record = fetch_record
         self._check = check
         self._business = business
+        super().__init__(files)
 
     @classmethod
     def open(
@@ -145,7 +153,8 @@ class Archive(Generic[R]):
         delivery_keys: Mapping[bytes, X25519PrivateKey],
         fetch_record: Callable[[Expected], R],
         check: ContentCheck[R],
-        business: Callable[[bytes], Sequence[BusinessKey]],
+        business: Business,
+        vfs: str | None = None,
     ) -> Self:
         """Open the archive in `folder` under its 32-byte key, making it if there is none.
 
@@ -154,18 +163,31 @@ class Archive(Generic[R]):
         record; `business` reads the keys that no two live bills of an issuer may share out of a
         body that passed, none for a red bill.
         """
-        files = Files(folder, Ciphers(key), KIND, _SCHEMA)
+        files = Files(folder, Ciphers(key), cls.KIND, cls.SCHEMA, vfs=vfs)
         return cls(files, delivery_keys, fetch_record, check, business)
 
-    def close(self) -> None:
-        """Close the files; what was written is safe without it."""
-        self._files.close()
+    @classmethod
+    def restore(
+        cls,
+        folder: Path,
+        key: bytes,
+        *,
+        backup: Path,
+        keys: Path,
+        business: Business,
+        erased: Sequence[Erased] = (),
+    ) -> None:
+        """Make an archive in the new `folder` out of a backup and the keys, or none."""
+        with restoring(backup, keys, folder) as beside:
+            files = Files(beside, Ciphers(key), cls.KIND, cls.SCHEMA, restoring=True)
+            with cls(files, {}, _no_record, _no_check, business) as archive:
+                archive.restored(erased, business)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    @classmethod
+    def keeping(cls, folder: Path, key: bytes) -> Self:
+        """Open what is there to log reads, to erase and to copy; it judges no delivery."""
+        files = Files(folder, Ciphers(key), cls.KIND, cls.SCHEMA)
+        return cls(files, {}, _no_record, _no_check, lambda _: ())
 
     def expect(
         self,
@@ -193,6 +215,11 @@ class Archive(Generic[R]):
                     for one in entries
                 ],
             )
+            if self.erasures.all():  # what is gone is not waited for
+                db.executemany(
+                    "UPDATE entries SET state = 'archived' WHERE code = ? AND number = ?",
+                    [(o.code, o.number) for o in entries if (o.code, o.number) in self.erasures],
+                )
             db.executemany(
                 "UPDATE entries SET reversed = 1 WHERE code = ? AND number = ?", reversed
             )
@@ -238,7 +265,8 @@ class Archive(Generic[R]):
         return outcomes
 
     def get(self, code: int, number: int) -> tuple[bytes, bytes]:
-        """Body and secret. `KeyError`: not here; `Damaged`: not what was put."""
+        """Body and secret. `KeyError`: not here, or erased; `Damaged`: not what was put."""
+        self.erasures.check(code, number)
         rows = self._files.query(
             "SELECT network, issuer, cell FROM entries "
             "WHERE code = ? AND number = ? AND cell IS NOT NULL",
@@ -316,6 +344,8 @@ class Archive(Generic[R]):
             head, letter = open_delivery(data, self._keys)  # 1
             if head.purpose != PURPOSE:  # 2
                 raise VerificationFailed(f"sealed for {head.purpose}", path="purpose")
+            if (letter.code, letter.number) in self.erasures:
+                return Outcome("turned_away", letter.code, letter.number, "its body was erased")
             found = self._find(letter.code, letter.number)
             if found is None:  # 3
                 return Outcome("waiting", letter.code, letter.number)
@@ -364,15 +394,8 @@ class Archive(Generic[R]):
         )
 
     def _note_repeats(self, bill: int, expected: Expected, keys: Sequence[BusinessKey]) -> None:
-        db, others = self._files.db, set()
-        for key in keys:
-            named = (self._files.ciphers, expected.network, expected.issuer)
-            blinded = blind_key(*named, key)
-            before = (
-                blind_key(*named, key._replace(ordinal=key.ordinal - 1))
-                if key.ordinal > 1
-                else None
-            )
+        others = set()
+        for blinded in self._index(bill, expected.network, expected.issuer, keys):
             others.update(
                 self._files.query(
                     "SELECT e.code, e.number FROM business b JOIN entries e ON e.id = b.bill "
@@ -380,7 +403,6 @@ class Archive(Generic[R]):
                     (blinded, bill),
                 )
             )
-            db.execute("INSERT OR IGNORE INTO business VALUES (?, ?, ?)", (blinded, bill, before))
         if others:
             numbers = sorted((code, number) for code, number in others)[:100]
             self._note(
@@ -388,6 +410,55 @@ class Archive(Generic[R]):
                     *("repeated", expected.issuer, expected.code, expected.number), others=numbers
                 )
             )
+
+    def _index(
+        self, bill: int, network: bytes, issuer: str, keys: Sequence[BusinessKey]
+    ) -> list[bytes]:
+        """Put a bill into the index; its blind keys."""
+        named = (self._files.ciphers, network, issuer)
+        rows = []
+        for key in keys:
+            before = key._replace(ordinal=key.ordinal - 1) if key.ordinal > 1 else None
+            rows.append((blind_key(*named, key), before and blind_key(*named, before)))
+        self._files.db.executemany(
+            "INSERT OR IGNORE INTO business VALUES (?, ?, ?)",
+            [(blinded, bill, before) for blinded, before in rows],
+        )
+        return [blinded for blinded, _ in rows]
+
+    def _erase_within(self, code: int, number: int) -> tuple[list[int], list[bytes]]:
+        """Its entry counts as archived from now on: nobody owes what nobody may have."""
+        db, cells, removed = self._files.db, list[int](), list[bytes]()
+        for bill, cell, tx, n in self._files.query(
+            "SELECT id, cell, tx, n FROM entries WHERE code = ? AND number = ?", (code, number)
+        ):
+            if cell is not None:
+                cells.append(cell)
+            blinded = self._files.query("SELECT key FROM business WHERE bill = ?", (bill,))
+            db.execute("DELETE FROM business WHERE bill = ?", (bill,))
+            removed += [key for (key,) in blinded if not self._is_indexed(key)]
+            db.execute("UPDATE entries SET state = 'archived', cell = NULL WHERE id = ?", (bill,))
+            removed += self._inbox.erase_within(tx.hex(), n)
+        return cells, removed
+
+    def _is_indexed(self, key: bytes) -> bool:
+        """Another bill is for the same, or the next for it."""
+        return any(
+            self._files.query(f"SELECT 1 FROM business WHERE {column} = ? LIMIT 1", (key,))
+            for column in ("key", "before")
+        )
+
+    def _delivered(self, code: int, number: int) -> list[int]:
+        return self._outbox.delivered(code, number)
+
+    def _index_again(self, business: Business) -> None:
+        for bill, cell, state, *named in self._files.query(
+            "SELECT id, cell, state, network, code, number, issuer FROM entries "
+            "WHERE cell IS NOT NULL"
+        ):
+            body, _ = self._files.read_cell(cell, _label(*named))
+            if state == "archived":
+                self._index(bill, named[0], named[3], business(body))
 
     def _note(self, finding: Finding) -> None:
         hidden = self._files.ciphers.hide(encode(finding), _FINDING_LABEL)
@@ -423,3 +494,11 @@ def _check_head(head: Head, expected: Expected) -> None:
 
 def _label(network: bytes, code: int, number: int, issuer: str) -> bytes:
     return encode([network, code, number, issuer])
+
+
+def _no_record(expected: Expected) -> Any:
+    raise RuntimeError("this archive was opened to keep, not to judge")
+
+
+def _no_check(body: bytes, record: object) -> None:
+    raise RuntimeError("this archive was opened to keep, not to judge")

@@ -2,7 +2,7 @@
 
 They lie apart so that a secret can be destroyed for good while its ciphertext is in every backup.
 A transaction over both commits the keys first: a crash between leaves keys of no body, which open
-nothing, never a body without its key. See docs/spec/vault.md.
+nothing, never a body without its key that was not erased. See docs/spec/vault.md.
 
 Invariant: when a `transaction` returns, what it wrote survives kill -9 and power cut.
 """
@@ -13,18 +13,22 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import apsw
 
-from tallystick.durable import Naming, sync_folder
+from tallystick.durable import Locked, Naming, sync_folder
 from tallystick.protocol.errors import Damaged, Malformed, VerificationFailed
 from tallystick.vault.ciphers import Ciphers, decrypt_body, encrypt_body
 
 FORMAT = b"tallystick/vault/v1"
 BUSY_MILLISECONDS = 10_000
+BODIES_FILE = "bodies.db"
+KEYS_FILE = "keys.db"
+BACKUP_MARK = "backup"
+"""Stands in `meta` of a copy that lacks its index: it must be restored, not opened."""
 
 _PRAGMAS = """
     PRAGMA journal_mode = WAL;
@@ -37,6 +41,13 @@ _META = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT 
 _KEYS_SCHEMA = f"""
     {_META};
     CREATE TABLE IF NOT EXISTS wrapped (id INTEGER PRIMARY KEY AUTOINCREMENT, secret BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS erased (
+        id INTEGER PRIMARY KEY, code INTEGER NOT NULL, number INTEGER NOT NULL,
+        legal_order BLOB NOT NULL, at INTEGER NOT NULL, tag BLOB NOT NULL,
+        done INTEGER NOT NULL DEFAULT 0, UNIQUE (code, number)
+    );
+    CREATE INDEX IF NOT EXISTS unfinished ON erased (id) WHERE NOT done;
+    CREATE TABLE IF NOT EXISTS copies (place TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _BODIES_SCHEMA = f"""
     {_META};
@@ -50,20 +61,32 @@ Row = tuple[Any, ...]
 class Files:
     """The connections to both files, and the cells in them; one lock for all threads."""
 
-    def __init__(self, folder: Path, ciphers: Ciphers, kind: str, schema: str) -> None:
-        """Open the vault of this kind in `folder`, making it if there is none."""
+    def __init__(
+        self,
+        folder: Path,
+        ciphers: Ciphers,
+        kind: str,
+        schema: str,
+        *,
+        restoring: bool = False,
+        vfs: str | None = None,
+    ) -> None:
+        """Open the vault of this kind in `folder`, making it if there is none.
+
+        `restoring`: it is a backup to be made a vault again. `vfs`: SQLite's name of another disk.
+        """
         self.ciphers = ciphers
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder = folder
-        self._bodies_path, self._keys_path = folder / "bodies.db", folder / "keys.db"
-        with Naming(self._keys_path):
-            self._keys = _connect(self._keys_path)
+        self.folder = folder
+        self.bodies_path, self.keys_path = folder / BODIES_FILE, folder / KEYS_FILE
+        with Naming(self.keys_path):
+            self.keys = _connect(self.keys_path, vfs)
         try:
-            with Naming(self._bodies_path):
-                self.db = _connect(self._bodies_path)
+            with Naming(self.bodies_path):
+                self.db = _connect(self.bodies_path, vfs)
             sync_folder(folder)
-            self._pair(FORMAT + b" " + kind.encode(), _BODIES_SCHEMA + schema)
+            self._pair(FORMAT + b" " + kind.encode(), _BODIES_SCHEMA + schema, restoring)
             self._check_ages()
             self.destroy_doomed()
         except BaseException:
@@ -72,39 +95,39 @@ class Files:
 
     def close(self) -> None:
         """Close both files; what was written is safe without it."""
-        with self._lock:
-            self._keys.close()
+        with self.lock:
+            self.keys.close()
             if hasattr(self, "db"):
                 self.db.close()
 
     @contextmanager
     def transaction(self, *, with_keys: bool = False) -> Iterator[apsw.Connection]:
         """All that is written to `bodies.db` (and `keys.db`) inside, or nothing, durably."""
-        with self._lock, Naming(self._folder):
+        with self.lock, Naming(self.folder):
             self.db.execute("BEGIN IMMEDIATE")  # this one first, always: no deadlock
             try:
                 if with_keys:
-                    self._keys.execute("BEGIN IMMEDIATE")
+                    self.keys.execute("BEGIN IMMEDIATE")
                 yield self.db
                 if with_keys:
-                    self._keys.execute("COMMIT")
+                    self.keys.execute("COMMIT")
                 self.db.execute("COMMIT")
             except BaseException:
-                for connection in (self._keys, self.db):
+                for connection in (self.keys, self.db):
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
                 raise
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """All rows of a question to `bodies.db`."""
-        with self._lock, Naming(self._bodies_path):
+        with self.lock, Naming(self.bodies_path):
             return list(self.db.execute(sql, values))
 
     def add_cell(self, body: bytes, secret: bytes, label: bytes) -> int:
         """Encrypt a body into a cell of its own; only inside a transaction `with_keys`."""
         wrapped = self.ciphers.wrap(secret, label)
-        self._keys.execute("INSERT INTO wrapped (secret) VALUES (?)", (wrapped,))
-        cell = self._keys.last_insert_rowid()
+        self.keys.execute("INSERT INTO wrapped (secret) VALUES (?)", (wrapped,))
+        cell = self.keys.last_insert_rowid()
         encrypted = encrypt_body(body, secret, label)
         self.db.execute("INSERT INTO cells VALUES (?, ?)", (cell, encrypted))
         return cell
@@ -112,15 +135,18 @@ class Files:
     def read_cell(self, cell: int, label: bytes) -> tuple[bytes, bytes]:
         """Body and secret of a cell, or `Damaged`, naming the file that is at fault."""
         what = f"cell {cell} of {{}}"
-        with self._lock:
-            with Naming(self._keys_path):
-                keys = list(self._keys.execute("SELECT secret FROM wrapped WHERE id = ?", (cell,)))
+        with self.lock:
+            keys = self.query_keys("SELECT secret FROM wrapped WHERE id = ?", (cell,))
             bodies = self.query("SELECT body FROM cells WHERE id = ?", (cell,))
-        for rows, path in ((keys, self._keys_path), (bodies, self._bodies_path)):
+        for rows, path in ((keys, self.keys_path), (bodies, self.bodies_path)):
             if not rows:
                 raise Damaged(f"{what.format(path)} is gone")
-        secret = self.ciphers.unwrap(keys[0][0], label, what.format(self._keys_path))
-        return decrypt_body(bodies[0][0], secret, label, what.format(self._bodies_path)), secret
+        secret = self.ciphers.unwrap(keys[0][0], label, what.format(self.keys_path))
+        return decrypt_body(bodies[0][0], secret, label, what.format(self.bodies_path)), secret
+
+    def has_key(self, cell: int) -> bool:
+        """Whether the key of a cell is there; what it opens, `read_cell` says."""
+        return bool(self.query_keys("SELECT 1 FROM wrapped WHERE id = ?", (cell,)))
 
     def doom_cell(self, cell: int) -> None:
         """Remove a body, and its key once that is durable; only inside a transaction."""
@@ -128,40 +154,76 @@ class Files:
         self.db.execute("INSERT INTO doomed VALUES (?)", (cell,))
 
     def destroy_doomed(self) -> None:
-        """Destroy the keys of removed bodies, out of the write-ahead log too."""
-        with self._lock, Naming(self._keys_path):
+        """Destroy the keys of removed bodies, out of the write-ahead log too.
+
+        Later, while another process reads.
+        """
+        with self.lock, Naming(self.keys_path), suppress(Locked):
             doomed = self.query("SELECT id FROM doomed")
             if doomed:
-                with self._keys:
-                    self._keys.executemany("DELETE FROM wrapped WHERE id = ?", doomed)
-                self._keys.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                with self.keys:
+                    self.keys.executemany("DELETE FROM wrapped WHERE id = ?", doomed)
+                self._empty_log(self.keys, self.keys_path)
                 with self.transaction() as db:
                     db.executemany("DELETE FROM doomed WHERE id = ?", doomed)
 
-    def _pair(self, kind: bytes, schema: str) -> None:
+    def empty_logs(self) -> None:
+        """Move the write-ahead logs into their files; `Locked` while another process reads."""
+        with self.lock:
+            self._empty_log(self.keys, self.keys_path)
+            self._empty_log(self.db, self.bodies_path)
+
+    def _empty_log(self, connection: apsw.Connection, path: Path) -> None:
+        with Naming(path):
+            blocked = next(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"))[0]
+        if blocked:
+            raise Locked(f"{path} is being read by another process", self.folder)
+
+    def meta(self, name: str) -> bytes | None:
+        """What `bodies.db` says under a name."""
+        rows = self.query("SELECT value FROM meta WHERE name = ?", (name,))
+        return rows[0][0] if rows else None
+
+    def set_meta(self, name: str, value: bytes | None) -> None:
+        """Say it, or no more; only inside a transaction."""
+        self.db.execute("DELETE FROM meta WHERE name = ?", (name,))
+        if value is not None:
+            _write_meta(self.db, {name: value})
+
+    def query_keys(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a question to `keys.db`."""
+        with self.lock, Naming(self.keys_path):
+            return list(self.keys.execute(sql, values))
+
+    def _pair(self, kind: bytes, schema: str, restoring: bool) -> None:
         """Check that both files are of one vault of this kind under this key, or make them so.
 
         1. `bodies.db` says whether there is a vault    2. then `keys.db` is its other half
         3. of this kind    4. under this key    5. if there is none, nothing is lost by making it
         """
-        with Naming(self._bodies_path):
+        with Naming(self.bodies_path):
             made = _read_meta(self.db)
-        with Naming(self._keys_path):
-            keys = _read_meta(self._keys)
+        with Naming(self.keys_path):
+            keys = _read_meta(self.keys)
             if made:  # 1
                 if not keys or keys.get("pair") != made.get("pair"):  # 2
-                    raise Damaged(f"{self._keys_path} is not the other half of this vault")
+                    raise Damaged(f"{self.keys_path} is not the other half of this vault")
                 if made.get("kind") != kind:  # 3
-                    raise Malformed(f"{self._bodies_path} is no {kind.decode()}", path="kind")
+                    raise Malformed(f"{self.bodies_path} is no {kind.decode()}", path="kind")
                 if made.get("fingerprint") != self.ciphers.fingerprint:  # 4
-                    raise VerificationFailed(f"wrong key for the vault of {self._bodies_path}")
+                    raise VerificationFailed(f"wrong key for the vault of {self.bodies_path}")
+                if BACKUP_MARK in made and not restoring:
+                    raise Damaged(f"{self.bodies_path} is a backup: restore it before it is used")
+                self.keys.execute(_KEYS_SCHEMA)  # of a vault that an earlier version made
+                with Naming(self.bodies_path):
+                    self.db.execute(schema)
                 return
-            if keys and list(self._keys.execute("SELECT 1 FROM wrapped LIMIT 1")):  # 5
-                raise Damaged(f"{self._bodies_path} is gone, and {self._keys_path} has its keys")
+            if keys and list(self.keys.execute("SELECT 1 FROM wrapped LIMIT 1")):  # 5
+                raise Damaged(f"{self.bodies_path} is gone, and {self.keys_path} has its keys")
             pair = secrets.token_bytes(16)
-            with self._keys:
-                self._keys.execute(_KEYS_SCHEMA)
-                _write_meta(self._keys, {"pair": pair})
+            with self.keys:
+                self.keys.execute(_KEYS_SCHEMA)
+                _write_meta(self.keys, {"pair": pair})
         with self.transaction():
             self.db.execute(schema)
             said = {"pair": pair, "kind": kind, "fingerprint": self.ciphers.fingerprint}
@@ -173,16 +235,15 @@ class Files:
         Bodies older than keys look like a crash between two commits; nothing is removed on that.
         """
         newest = self.query("SELECT ifnull(max(id), 0) FROM cells")[0][0]
-        with self._lock, Naming(self._keys_path):
-            said = list(self._keys.execute("SELECT seq FROM sqlite_sequence"))
+        said = self.query_keys("SELECT seq FROM sqlite_sequence WHERE name = 'wrapped'")
         if newest > (said[0][0] if said else 0):
-            raise Damaged(f"{self._keys_path} is older than {self._bodies_path}")
+            raise Damaged(f"{self.keys_path} is older than {self.bodies_path}")
 
 
-def _connect(path: Path) -> apsw.Connection:
+def _connect(path: Path, vfs: str | None) -> apsw.Connection:
     """SQLite makes its side files as readable as the file itself: so that is made first."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
     try:
         connection.set_busy_timeout(BUSY_MILLISECONDS)
         connection.execute(_PRAGMAS).fetchall()  # apsw pauses at each row that a pragma answers

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tallystick.protocol.errors import Busy, TallystickError
-from tallystick.vault.delivery import message_id
+from tallystick.protocol.errors import Busy, Malformed, TallystickError
+from tallystick.vault.delivery import message_id, read_head
+from tallystick.vault.erasure import Erasures
 from tallystick.vault.files import Files
 
 RETRY_SECONDS_MAX = 3_600
@@ -29,6 +30,7 @@ SCHEMA = """
         number INTEGER NOT NULL, receiver BLOB NOT NULL, data BLOB, queued_at INTEGER NOT NULL,
         attempts INTEGER NOT NULL DEFAULT 0, not_before INTEGER NOT NULL, delivered_at INTEGER
     );
+    CREATE INDEX IF NOT EXISTS outbox_of ON outbox (code, number);
     CREATE INDEX IF NOT EXISTS owed ON outbox (not_before, id) WHERE delivered_at IS NULL;
     CREATE TABLE IF NOT EXISTS inbox (
         id INTEGER PRIMARY KEY, message BLOB NOT NULL UNIQUE, data BLOB, arrived_at INTEGER NOT NULL
@@ -75,6 +77,7 @@ class Outbox:
 
     def __init__(self, files: Files) -> None:
         self._files = files
+        self._erasures = Erasures(files)
 
     def put(self, messages: Sequence[Message], *, at: int) -> None:
         """Owe these from now on; a message that is here already, sent or not, changes nothing."""
@@ -82,9 +85,11 @@ class Outbox:
             self.put_within(messages, at=at)
 
     def put_within(self, messages: Sequence[Message], *, at: int) -> None:
-        """The same inside the caller's transaction."""
+        """The same inside the caller's transaction; nothing of a body that was erased."""
         hide = self._files.ciphers.hide
         for message in messages:
+            if (message.code, message.number) in self._erasures:
+                continue
             name = message.message_id
             self._files.db.execute(
                 "INSERT OR IGNORE INTO outbox "
@@ -124,6 +129,22 @@ class Outbox:
             for row, _ in due:
                 self._tick_off(row, at)
         return Sent(len(due), 0)
+
+    def delivered(self, code: int, number: int) -> list[int]:
+        """When messages of this body were taken by their receivers, the oldest first."""
+        rows = self._files.query(
+            "SELECT delivered_at FROM outbox "
+            "WHERE code = ? AND number = ? AND delivered_at IS NOT NULL ORDER BY delivered_at",
+            (code, number),
+        )
+        return [at for (at,) in rows]
+
+    def erase_within(self, code: int, number: int) -> list[bytes]:
+        """Take back what is owed of a body; the hidden bytes that were removed."""
+        values = "FROM outbox WHERE code = ? AND number = ? AND delivered_at IS NULL"
+        rows = self._files.query(f"SELECT receiver, data {values}", (code, number))
+        self._files.db.execute(f"DELETE {values}", (code, number))
+        return [value for row in rows for value in row]
 
     def _owed(self, which: str, values: tuple[int, ...], limit: int) -> list[tuple[int, Owed]]:
         rows = self._files.query(
@@ -201,8 +222,30 @@ class Inbox:
         with self._files.transaction():
             self.done_within(positions)
 
+    def erase_within(self, tx_id: str, n: int) -> list[bytes]:
+        """Drop what waits for this record, as its heads say; the hidden bytes that were removed."""
+        found, after = list[int](), 0
+        while some := self.waiting(after=after, limit=100):
+            after = some[-1][0]
+            found += [row for row, data in some if _is_about(data, tx_id, n)]
+        removed = [
+            hidden
+            for row in found
+            for (hidden,) in self._files.query("SELECT data FROM inbox WHERE id = ?", (row,))
+        ]
+        self.done_within(found)
+        return removed
+
     def done_within(self, positions: Sequence[int]) -> None:
         """The same inside the caller's transaction."""
         self._files.db.executemany(
             "UPDATE inbox SET data = NULL WHERE id = ?", [(row,) for row in positions]
         )
+
+
+def _is_about(data: bytes, tx_id: str, n: int) -> bool:
+    try:
+        head = read_head(data)
+    except Malformed:
+        return False
+    return (head.tx, head.n) == (tx_id, n)

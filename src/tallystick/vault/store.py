@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import apsw
 
@@ -21,12 +21,13 @@ from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.protocol.body import SECRET_BYTES, seal_body
 from tallystick.protocol.canonical import DOCUMENT_BYTES_MAX, decode, encode
 from tallystick.protocol.errors import Malformed, Rejected, VerificationFailed
-from tallystick.vault import post
+from tallystick.vault import post, reads
 from tallystick.vault.ciphers import Ciphers
+from tallystick.vault.erasure import Erased
 from tallystick.vault.files import Files, Row
+from tallystick.vault.kept import Business, BusinessKey, Kept, restoring
 from tallystick.vault.post import Inbox, Message, Outbox
 
-KIND = "member"
 EXPORT_FORMAT = "tallystick/body/v1"
 BUSINESS_KEYS_MAX = 50
 """As many business codes as a merged bill names."""
@@ -41,23 +42,15 @@ _SCHEMA = f"""
     CREATE INDEX IF NOT EXISTS prepared ON bodies (id) WHERE state = 'prepared';
     CREATE TABLE IF NOT EXISTS business (key BLOB PRIMARY KEY, body INTEGER NOT NULL) WITHOUT ROWID;
     {post.SCHEMA}
+    {reads.SCHEMA}
 """
 _COLUMNS = "network, code, number, issuer, kind, state, entry, tx, n, reason, reversed"
 _BLIND_BYTES = 32
 
 R = TypeVar("R")
-State = Literal["prepared", "recorded", "refused"]
+State = Literal["prepared", "recorded", "refused", "erased"]
 ContentCheck = Callable[[bytes, R], None]
 """Raises, naming the field, unless a body's canonical bytes are sound and fit the record."""
-
-
-class BusinessKey(NamedTuple):
-    """What one bill is for: the ordinal grows when the bill before was reversed."""
-
-    code: str
-    purpose: str
-    part: int
-    ordinal: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,28 +107,42 @@ class Opened:
     disclosures: tuple[str, ...] = field(repr=False)
 
 
-class Vault:
+class Vault(Kept):
     """One member's bodies. May be used by many threads; each call that writes is durable."""
 
+    KIND = "member"
+    SCHEMA = _SCHEMA
+    STRIP = "UPDATE bodies SET business = x'';"
+
     def __init__(self, files: Files) -> None:
-        self._files = files
         self.outbox = Outbox(files)
         self.inbox = Inbox(files)
+        super().__init__(files)
 
     @classmethod
-    def open(cls, folder: Path, key: bytes) -> Self:
+    def open(cls, folder: Path, key: bytes, *, vfs: str | None = None) -> Self:
         """Open the vault in `folder` under its 32-byte key, making it if there is none."""
-        return cls(Files(folder, Ciphers(key), KIND, _SCHEMA))
+        return cls(Files(folder, Ciphers(key), cls.KIND, cls.SCHEMA, vfs=vfs))
 
-    def close(self) -> None:
-        """Close the files; what was written is safe without it."""
-        self._files.close()
+    @classmethod
+    def restore(
+        cls,
+        folder: Path,
+        key: bytes,
+        *,
+        backup: Path,
+        keys: Path,
+        business: Business,
+        erased: Sequence[Erased] = (),
+    ) -> None:
+        """Make a vault in the new `folder` out of a backup and the keys, or none.
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        `business` reads the business keys out of a body; `erased` is what the ledger has ordered.
+        """
+        with restoring(backup, keys, folder) as beside:
+            files = Files(beside, Ciphers(key), cls.KIND, cls.SCHEMA, restoring=True)
+            with cls(files) as vault:
+                vault.restored(erased, business)
 
     def put_many(self, bodies: Sequence[Prepared]) -> None:
         """Keep all of them durably, or none: then `Rejected` names the first that cannot be.
@@ -165,10 +172,17 @@ class Vault:
                 if state == "refused":  # the ledger decides, whatever was thought before
                     keys = [(key, body) for key in _split(business)]
                     db.executemany("INSERT OR IGNORE INTO business VALUES (?, ?)", keys)
+                    state = "recorded"
                 db.execute(
-                    "UPDATE bodies SET state = 'recorded', entry = ?, tx = ?, n = ?, reason = NULL "
+                    "UPDATE bodies SET state = ?, entry = ?, tx = ?, n = ?, reason = NULL "
                     "WHERE id = ?",
-                    (one.entry, bytes.fromhex(one.tx_id), one.n, body),
+                    (
+                        "erased" if state == "erased" else "recorded",
+                        one.entry,
+                        bytes.fromhex(one.tx_id),
+                        one.n,
+                        body,
+                    ),
                 )
             self.outbox.put_within(messages, at=at)
 
@@ -182,6 +196,8 @@ class Vault:
                 state, entry, body, business = self._row(code, number)
                 if state == "recorded":
                     raise ValueError(f"{code}:{number} was recorded in entry {entry}")
+                if state == "erased":
+                    continue
                 keys = [(key, body) for key in _split(business)]
                 db.executemany("DELETE FROM business WHERE key = ? AND body = ?", keys)
                 db.execute(
@@ -210,7 +226,8 @@ class Vault:
         return [_standing(row) for row in rows]
 
     def get(self, code: int, number: int) -> tuple[bytes, bytes]:
-        """Body and secret. `KeyError`: never put here; `Damaged`: not what was put."""
+        """Body and secret. `KeyError`: never put here, or erased; `Damaged`: not what was put."""
+        self.erasures.check(code, number)
         rows = self._files.query(
             "SELECT network, code, number, issuer, kind, cell FROM bodies "
             "WHERE code = ? AND number = ?",
@@ -262,6 +279,48 @@ class Vault:
         state, entry, body, business = rows[0]
         return state, entry, body, business
 
+    def _erase_within(self, code: int, number: int) -> tuple[list[int], list[bytes]]:
+        db, cells = self._files.db, list[int]()
+        removed = self.outbox.erase_within(code, number)
+        for body, cell, business, tx, n in self._files.query(
+            "SELECT id, cell, business, tx, n FROM bodies WHERE code = ? AND number = ?",
+            (code, number),
+        ):
+            cells.append(cell)
+            blinded = _split(business)
+            removed += blinded
+            db.executemany(
+                "DELETE FROM business WHERE key = ? AND body = ?", [(key, body) for key in blinded]
+            )
+            db.execute(
+                "UPDATE bodies SET state = 'erased', cell = 0, business = x'' WHERE id = ?", (body,)
+            )
+            if tx is not None:
+                removed += self.inbox.erase_within(tx.hex(), n)
+        return cells, removed
+
+    def _delivered(self, code: int, number: int) -> list[int]:
+        return self.outbox.delivered(code, number)
+
+    def _index_again(self, business: Business) -> None:
+        """A body whose key is gone and that is not on the list was replaced since: it goes too."""
+        db = self._files.db
+        for body, cell, state, *named in self._files.query(
+            "SELECT id, cell, state, network, code, number, issuer, kind FROM bodies "
+            "WHERE state <> 'erased'"
+        ):
+            if not self._files.has_key(cell):
+                db.execute("DELETE FROM bodies WHERE id = ?", (body,))
+                db.execute("DELETE FROM cells WHERE id = ?", (cell,))
+                continue
+            data, _ = self._files.read_cell(cell, _label(*named))
+            network, _, _, issuer, _ = named
+            keys = [blind_key(self._files.ciphers, network, issuer, key) for key in business(data)]
+            db.execute("UPDATE bodies SET business = ? WHERE id = ?", (b"".join(keys), body))
+            if state != "refused":
+                rows = [(key, body) for key in keys]
+                db.executemany("INSERT OR IGNORE INTO business VALUES (?, ?)", rows)
+
     def _put(self, one: Prepared, path: str) -> bool:
         """Whether it took the place of a refused one."""
         check_sizes(one.body, one.secret, path)
@@ -279,6 +338,9 @@ class Vault:
             db.execute("DELETE FROM bodies WHERE id = ?", (old,))
             self._files.doom_cell(cell)
             replaced = True
+        if (one.code, one.number) in self.erasures:
+            detail = f"the body of {one.code}:{one.number} was erased"
+            raise Rejected(BillsReason.NUMBER_USED, detail, path=f"{path}/number")
         keys = self._business_keys(one, path)
         cell = self._files.add_cell(one.body, one.secret, label)
         db.execute(
