@@ -99,6 +99,13 @@ def encoded_root(data: bytes, secret: bytes) -> bytes:
     return _root(_texts(_encoded_leaves(data), secret))
 
 
+def encoded_disclosures(data: bytes, secret: bytes) -> tuple[list[str], list[str]]:
+    """Paths and disclosures of a body given as its canonical bytes: as `encoded_root` reads it."""
+    divided = _encoded_leaves(data)
+    texts = [text.decode() for text in _texts(divided, secret)]
+    return [path.decode() for path, _ in divided], texts
+
+
 def open_body(disclosures: Sequence[str], root: bytes) -> dict[str, Any]:
     """The body that all of `disclosures` make up, which `root` commits to.
 

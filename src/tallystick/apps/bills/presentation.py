@@ -48,6 +48,9 @@ from tallystick.protocol.row import row_key
 from tallystick.protocol.trust import TrustPolicy
 from tallystick.verify import Step, Verdict, Verified, Verifier
 
+STATES_CACHED_MAX = 256
+"""State proofs that are remembered: bills under one mandate, or of one issuer, share them."""
+
 T = TypeVar("T", bound=Record)
 
 
@@ -128,7 +131,7 @@ def verify_presentation(
 
 
 class Presentations:
-    """Verifies many presentations under one policy, each signature that they share once.
+    """Verifies many presentations under one policy, each signature and state that they share once.
 
     The steps after the receipt's own 15: 16 the shown fields are under the bill's root; 17 each is
     always open or consented; 18 what is open is the record's; 19 the right is this reader's, for
@@ -138,6 +141,7 @@ class Presentations:
     def __init__(self, policy: TrustPolicy, checkpoint: bytes | None = None) -> None:
         self._policy = policy
         self._verifier = Verifier(policy, checkpoint)
+        self._states: dict[tuple[bytes, int], Verified] = {}
 
     def verify(self, data: bytes, *, audience: str, purpose: str, now: int) -> Shown:
         """Verify one; see `verify_presentation`."""
@@ -189,8 +193,15 @@ class Presentations:
         return found, bill
 
     def _state(self, document: StateDocument, name: str, now: int) -> Verified:
-        with _Within(name):
-            return self._verifier.state(encode(document), now=now)
+        key = encode(document), now
+        found = self._states.get(key)
+        if found is None:
+            with _Within(name):
+                found = self._verifier.state(key[0], now=now)
+            if len(self._states) == STATES_CACHED_MAX:
+                self._states.clear()
+            self._states[key] = found
+        return found
 
     def _verify_type(
         self, presentation: Presentation, bill: Bill, right: LiveRight, now: int

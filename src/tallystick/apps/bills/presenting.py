@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from tallystick.apps.bills.fields import Fields, covers
 from tallystick.apps.bills.showing import (
@@ -21,6 +21,7 @@ from tallystick.apps.bills.showing import (
     proven_bill,
     read_presentation,
 )
+from tallystick.contracts.bills.body import Body
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.bills import (
     Bill,
@@ -37,7 +38,7 @@ from tallystick.contracts.kit.grants import Authority, GrantId, held_grant, issu
 from tallystick.ledger.receipts import state_document
 from tallystick.ledger.view import View
 from tallystick.protocol import merkle
-from tallystick.protocol.body import disclosure_digest, leaves, seal_body
+from tallystick.protocol.body import disclosure_digest, encoded_disclosures
 from tallystick.protocol.canonical import Record, decode, encode, replace
 from tallystick.protocol.errors import Malformed, Rejected, VerificationFailed
 from tallystick.protocol.multiproof import prove_some
@@ -93,19 +94,18 @@ def present(
     `Malformed` where the body has no such field.
     """
     row = proven_bill(proofs.receipt)
-    body = decode(private.body, dict[str, Any])
-    sealed = seal_body(body, private.secret)
-    if sealed.root != row.root:
+    decode(private.body, Body)
+    paths, disclosures = encoded_disclosures(private.body, private.secret)
+    hashes = [merkle.leaf_hash(disclosure_digest(text)) for text in disclosures]
+    if merkle.root(hashes) != row.root:
         raise VerificationFailed("the body is not the one that the record commits to", path="root")
-    paths = [path for path, _ in leaves(body)]
     chosen = _choose(paths, show, proofs.right.fields)
-    hashes = [merkle.leaf_hash(disclosure_digest(text)) for text in sealed.disclosures]
     made = Presentation(
         format="tallystick/presentation/v1",
         audience=audience,
         purpose=purpose,
         bill=row.id,
-        disclosures=[sealed.disclosures[index] for index in chosen],
+        disclosures=[disclosures[index] for index in chosen],
         indices=chosen,
         size=len(paths),
         path=prove_some(hashes, chosen),
@@ -176,49 +176,56 @@ def read_basis(data: bytes) -> Basis:
 
 def prove_right(view: View, note: bytes, bill: str, basis: Basis, *, audience: str) -> Proofs:
     """The proofs of one bill and one right at the head, whose checkpoint `note` is."""
-    row = find_bill(view, bill)
-    if row is None or row.entry is None:
-        raise Rejected(BillsReason.BILL_UNKNOWN, f"nothing befell {bill}", path="bill")
-    return Proofs(
-        receipt=view.receipt(row.entry, note, row=slot_key(*parse_bill_id(bill))),
-        right=_right(view, note, row, basis, audience),
-        issuer=_document(view, note, row_key(Issuer.KIND, row.issuer)),
-    )
+    return Prover(view, note).prove(bill, basis, audience=audience)
 
 
-def _right(view: View, note: bytes, bill: Bill, basis: Basis, audience: str) -> Right:
-    if basis.consent is not None:
-        rows = [_document(view, note, row_key(Consent.KIND, basis.consent))]
-        return Right(kind="consent", rows=rows, fields=basis.fields)
-    if basis.mandate is not None:
-        key = row_key(Mandate.KIND, basis.mandate)
-        mandate = view.get(key, Mandate)
-        kind = None
-        if mandate is not None and not mandate.types:
-            code, _ = parse_bill_id(bill.id)
-            type_key = row_key(BillType.KIND, type_row_id(code // 100, bill.type_version))
-            kind = _document(view, note, type_key)
-        return Right(
-            kind="mandate",
-            rows=[_document(view, note, key)],
-            fields=basis.fields,
-            opening=basis.opening,
-            type=kind,
+class Prover:
+    """Proofs of many bills at one moment: what they share, a mandate or an issuer, is made once."""
+
+    def __init__(self, view: View, note: bytes) -> None:
+        self._view = view
+        self._note = note
+        self._documents: dict[str, StateDocument] = {}
+
+    def prove(self, bill: str, basis: Basis, *, audience: str) -> Proofs:
+        """The proofs of one bill and one right."""
+        row = find_bill(self._view, bill)
+        if row is None or row.entry is None:
+            raise Rejected(BillsReason.BILL_UNKNOWN, f"nothing befell {bill}", path="bill")
+        key = slot_key(*parse_bill_id(bill))
+        return Proofs(
+            receipt=self._view.receipt(row.entry, self._note, row=key),
+            right=self._right(row, basis, audience),
+            issuer=self._document(row_key(Issuer.KIND, row.issuer)),
         )
-    if basis.statute is None:
-        raise ValueError("a bill is shown by a consent, a mandate or a statute")
-    rows = [
-        _document(view, note, row_key(Authority.KIND, org))
-        for org in _holders(view, audience, basis.statute)
-    ]
-    return Right(kind="statute", rows=rows, grant=basis.statute)
 
+    def _right(self, bill: Bill, basis: Basis, audience: str) -> Right:
+        if basis.consent is not None:
+            rows = [self._document(row_key(Consent.KIND, basis.consent))]
+            return Right(kind="consent", rows=rows, fields=basis.fields)
+        if basis.mandate is not None:
+            key = row_key(Mandate.KIND, basis.mandate)
+            mandate, kind = self._view.get(key, Mandate), None
+            if mandate is not None and not mandate.types:
+                code, _ = parse_bill_id(bill.id)
+                type_id = type_row_id(code // 100, bill.type_version)
+                kind = self._document(row_key(BillType.KIND, type_id))
+            return Right(
+                kind="mandate",
+                rows=[self._document(key)],
+                fields=basis.fields,
+                opening=basis.opening,
+                type=kind,
+            )
+        if basis.statute is None:
+            raise ValueError("a bill is shown by a consent, a mandate or a statute")
+        grant = held_grant(self._view, audience, basis.statute)
+        above = [] if grant is None else issuers(self._view, grant)
+        rows = [self._document(row_key(Authority.KIND, org)) for org in (audience, *above)]
+        return Right(kind="statute", rows=rows, grant=basis.statute)
 
-def _holders(view: View, org: str, grant_id: str) -> list[str]:
-    """Whose authority has the grant, and those that it came from, up to the founding file's."""
-    grant = held_grant(view, org, grant_id)
-    return [org] if grant is None else [org, *issuers(view, grant)]
-
-
-def _document(view: View, note: bytes, key: str) -> StateDocument:
-    return state_document(view.state_proof(key, key), note)
+    def _document(self, key: str) -> StateDocument:
+        if key not in self._documents:
+            proof = self._view.state_proof(key, key)
+            self._documents[key] = state_document(proof, self._note)
+        return self._documents[key]
