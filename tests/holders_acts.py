@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from nacl.signing import SigningKey
-from province import Province
+from province import CODE, Province
 
 from tallystick.contracts.bills.items.holders import (
     Act,
@@ -28,6 +28,7 @@ from tallystick.contracts.bills.items.holders import (
 )
 from tallystick.contracts.bills.records.bills import Bill, holder_now
 from tallystick.contracts.bills.records.holders import Opening, commit_holder, holder_salt
+from tallystick.contracts.bills.views.holders import find_consent, is_consent_live
 from tallystick.contracts.kit.acts import Said, act_id, act_message
 
 FIELDS = b"f" * 32
@@ -161,3 +162,35 @@ class Acting:
         """Enters a consent; the act's id."""
         self.world.do(relay, "bills.consent", item)
         return self.id_of("bills.consent", item.said)
+
+
+ANN = holder("ann/1")
+ANNS_NEW = holder("ann/new")
+EVE = holder("eve/1", wallet="eve")
+
+
+class World(Province):
+    """A province where Ann holds the first bill."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.acting = Acting(self)
+        self.issue(1, holder=ANN.commitment)
+
+    @property
+    def first(self) -> Bill:
+        return self.bill(CODE, 1)
+
+    def consent_live(self, act: str) -> bool:
+        row = find_consent(self.rows, act)
+        assert row is not None
+        return is_consent_live(self.rows, row, self.at)
+
+    def bind(self, old: Holder = ANN, new: Holder = ANNS_NEW) -> None:
+        self.do("clinic", "bills.bind", self.acting.bind(self.first, old, new))
+
+    def rebind(self, new: Holder) -> None:
+        self.do("hospital", "bills.rebind", self.acting.rebind_item(self.first, new))
+
+    def consent_refused(self, item: GiveConsent, relay: str = "mutual") -> tuple[str, str]:
+        return self.refused(relay, "bills.consent", item)

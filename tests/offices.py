@@ -16,6 +16,7 @@ from typing import Any, Self
 from acts import FOUNDED_AT, REGION, founder, nonce
 
 from tallystick.apps.bills.accepted import KeptLedger
+from tallystick.apps.bills.addresses import Addresses
 from tallystick.apps.bills.archive_office import ArchiveOffice
 from tallystick.apps.bills.catalogue import TYPES, Scene
 from tallystick.apps.bills.checks import RecordHalf, business_keys_of, check_content
@@ -23,6 +24,7 @@ from tallystick.apps.bills.drafting import Recipient
 from tallystick.apps.bills.generate import make_draft
 from tallystick.apps.bills.holders import derive_holder_key
 from tallystick.apps.bills.office import Office
+from tallystick.apps.bills.wallet_acts import Made, read_relayed
 from tallystick.contracts.bills.body import Body
 from tallystick.contracts.bills.items.bills import Allot, Block
 from tallystick.contracts.bills.records.bills import Bill, Issuer, TypeRules, format_bill_id
@@ -123,6 +125,7 @@ class City:
         self,
         submit: Callable[[bytes], Future[Committed]] | None = None,
         key: Signer | None = None,
+        addresses: Addresses | None = None,
     ) -> Iterator[Office]:
         """The hospital's office; leaving it without more is what a crash leaves behind."""
         folder = self.folder / HOSPITAL
@@ -138,6 +141,7 @@ class City:
                 view=self.node.view,
                 clock=lambda: self.now,
                 archive=Recipient("finance", DELIVERY.public_key),
+                addresses=addresses,
                 answer_seconds_max=60,
                 pause=lambda _: None,
             )
@@ -163,6 +167,23 @@ class City:
                 submit=lambda data: self.node.submit(data).result(60),
                 clock=lambda: self.now,
             )
+
+    @contextmanager
+    def desk(
+        self, submit: Callable[[bytes], Future[Committed]] | None = None
+    ) -> Iterator[tuple[Office, Addresses]]:
+        """The hospital's office with the addresses that its patients have registered."""
+        with (
+            Addresses.open(self.folder / HOSPITAL / "addresses", VAULT_KEY) as addresses,
+            self.office(submit, addresses=addresses) as office,
+        ):
+            yield office, addresses
+
+    def relay(self, made: Made, sender: str = "finance") -> str:
+        """A member enters what a holder has signed; the outcome."""
+        action, item = read_relayed(made.data)
+        done = self.node.act(signer(f"{sender}/key"), sender, action, [item])
+        return str(done.outcomes[0])
 
     def draft(self, seed: int, scene: Scene = "outpatient", **fields: Any) -> Body:
         return replace(make_draft(seed, scene, issued_at=self.now), **fields)

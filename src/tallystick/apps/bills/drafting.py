@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tallystick.apps.bills.acts import Act, BillId, Replacement, Reversal, SealedBill, seal
-from tallystick.apps.bills.holders import bill_key
+from tallystick.apps.bills.addresses import Holders
 from tallystick.apps.bills.numbers import Numbers, Place
 from tallystick.contracts.bills.body import Body, Liability, Relates
 from tallystick.contracts.bills.items.bills import Issue, Replace, Reverse
@@ -47,13 +47,13 @@ class Drafting:
         vault: Vault,
         org: str,
         network: bytes,
-        holder_key: bytes,
+        holders: Holders,
         places: Collection[Place] | None,
     ) -> None:
         self._vault = vault
         self._org = org
         self._network = network
-        self._holder_key = holder_key
+        self._holders = holders
         self._places = places
 
     def read(self, view: View, at: int) -> None:
@@ -185,7 +185,7 @@ class Drafting:
             | {
                 "currency": bill.currency,
                 "root": sealed.root,
-                "holder": bill_key(self._holder_key, sealed.root).commitment,
+                "holder": self._holders.new_key(bill.payer, sealed.root).commitment,
                 "settles": list(bill.relates.settles) if bill.relates else [],
             }
         )

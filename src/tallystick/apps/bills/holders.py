@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass, field
+from typing import Self
 
 from nacl.bindings import crypto_sign_seed_keypair
 
@@ -41,6 +42,11 @@ class BillKey:
     nonce: bytes = field(repr=False)
     mandate_key: bytes = field(repr=False)
     """Public; the bill's own public key where no wallet's is known."""
+
+    @classmethod
+    def own(cls, seed: bytes, nonce: bytes) -> Self:
+        """The key of a bill that no wallet's address was known for."""
+        return cls(seed, nonce, crypto_sign_seed_keypair(seed)[0])
 
     @property
     def public_key(self) -> bytes:
@@ -73,4 +79,4 @@ def bill_key(derivation: bytes, root: bytes, mandate_key: bytes | None = None) -
     """The key of the bill whose body has this root."""
     seed = hmac.digest(derivation, _SEED_CONTEXT + root, "sha256")
     nonce = hmac.digest(derivation, _NONCE_CONTEXT + root, "sha256")[:NONCE_BYTES]
-    return BillKey(seed, nonce, mandate_key or crypto_sign_seed_keypair(seed)[0])
+    return BillKey(seed, nonce, mandate_key) if mandate_key else BillKey.own(seed, nonce)

@@ -33,19 +33,21 @@ from tallystick.apps.bills.acts import (
     said_of,
     undone_by,
 )
+from tallystick.apps.bills.address import Address
+from tallystick.apps.bills.addresses import RECEIVER, Addresses, Holders
 from tallystick.apps.bills.drafting import NONCE_BYTES, Drafting, Recipient
-from tallystick.apps.bills.holders import BillKey, bill_key
+from tallystick.apps.bills.holders import BillKey
 from tallystick.apps.bills.numbers import Place
 from tallystick.apps.bills.sending import Sending, Sent, Submit
-from tallystick.contracts.bills.body import Body
-from tallystick.contracts.bills.items.bills import Release, Withhold
+from tallystick.contracts.bills.body import Body, Payer
+from tallystick.contracts.bills.items.bills import Issue, Release, Replace, Withhold
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.bills import format_bill_id
 from tallystick.contracts.bills.views.bills import find_bill, find_issuer, is_archived
 from tallystick.ledger.receipts import read_segment
 from tallystick.ledger.view import View
 from tallystick.protocol.body import encoded_root
-from tallystick.protocol.canonical import encode
+from tallystick.protocol.canonical import decode, encode
 from tallystick.protocol.entry import ACCEPTED
 from tallystick.protocol.errors import Malformed, Rejected
 from tallystick.protocol.keys import Signer
@@ -62,6 +64,8 @@ from tallystick.vault import Message, Recorded, Vault
 from tallystick.vault import Sent as Delivered
 
 PENDING = "pending"
+WALLETS = "wallets"
+"""Below the archive's letter box: one folder an address, named by its id."""
 ITEMS_BYTES_MAX = TRANSACTION_BYTES_MAX - ITEM_BYTES_MAX - 4 * 1024
 """A batch that has come so far takes no further item: room for one, and for the header."""
 NEVER_SENT = "office.never_sent"
@@ -99,22 +103,24 @@ class Office:
         view: ViewFactory,
         clock: Callable[[], int],
         archive: Recipient | None = None,
+        addresses: Addresses | None = None,
         places: Sequence[Place] | None = None,
         answer_seconds_max: float | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """`archive`: whom deliveries are sealed to. `places`: the only allotments to use.
+        `addresses`: of payers whose wallets get their bills.
 
         `holder_key`: 32 bytes that bill keys come from (`holders.py`). `clock`: Unix seconds.
         """
         self.vault = vault
         self.org = org
-        self._holder_key = holder_key
+        self._holders = Holders(network, holder_key, addresses)
         self._view = view
         self._clock = clock
         self._archive = archive
         self._answer_seconds_max = answer_seconds_max
-        self._drafting = Drafting(vault, org, network, holder_key, places)
+        self._drafting = Drafting(vault, org, network, self._holders, places)
         self._sending = Sending(
             folder / PENDING,
             org=org,
@@ -202,20 +208,33 @@ class Office:
             return [said_of(view, row) if row and row.root else None for row in rows]
 
     def bill_key(self, code: int, number: int) -> BillKey:
-        """What the holder of a bill is given. `KeyError`: no blue bill of this office."""
+        """What the holder of a bill is given. `KeyError`: no blue bill whose key is known here."""
         with self._view() as view:
             row = find_bill(view, format_bill_id(code, number))
         if row is None or row.root is None or row.issuer != self.org or row.holder is None:
             raise KeyError(f"{format_bill_id(code, number)} is no blue bill of this office")
-        return bill_key(self._holder_key, row.root)
+        body = decode(self.vault.get(code, number)[0], Body)
+        key = self._holders.find_key(body.payer, row.root, row.holder)
+        if key is None:
+            raise KeyError(f"{format_bill_id(code, number)} is bound to a key of its holder's own")
+        return key
+
+    def register(self, payer: Payer, address: Address) -> None:
+        """From now on a payer's bills are held by their wallet and go to this address of it."""
+        self._holders.register(payer, address, at=self._clock())
 
     # ------------------------------------------------------------------------- deliveries
 
     def deliver(self, box: Path, *, limit: int = 1_000) -> Delivered:
-        """Put what is due into the letter box of finance's archive."""
+        """Put what is due into the letter boxes: of finance's archive, and of wallets below it."""
 
         def put(messages: Sequence[Message]) -> None:
-            mail.post_messages(box, [message.data for message in messages])
+            boxes: dict[Path, list[bytes]] = {}
+            for message in messages:
+                boxes.setdefault(_box_of(box, message), []).append(message.data)
+            for each, letters in boxes.items():
+                each.mkdir(mode=0o700, parents=True, exist_ok=True)
+                mail.post_messages(each, letters)
 
         return self.vault.outbox.send_together(put, at=self._clock(), limit=limit)
 
@@ -336,7 +355,7 @@ class Office:
             code, number = bills[0] if bills else (0, 0)
             if outcome == ACCEPTED:
                 recorded += [Recorded(*bill, entry, sent.tx_id, n) for bill in bills]
-                messages += self._owed(sent.tx_id, n, bills, at_hand)
+                messages += self._owed(sent.tx_id, n, bills, at_hand, _holder_of(item))
                 done.append(Issued(outcome, code, number, entry, sent.tx_id, n))
             else:
                 refused += [(*bill, outcome) for bill in bills]
@@ -368,15 +387,27 @@ class Office:
         return committed.first, committed.outcomes
 
     def _owed(
-        self, tx_id: str, n: int, bills: list[BillId], at_hand: dict[BillId, tuple[bytes, bytes]]
+        self,
+        tx_id: str,
+        n: int,
+        bills: list[BillId],
+        at_hand: dict[BillId, tuple[bytes, bytes]],
+        holder: bytes | None,
     ) -> list[Message]:
-        """The deliveries of bodies that were not known to be recorded: each is owed once."""
+        """The deliveries of bodies that were not known to be recorded: each is owed once.
+
+        `holder`: what the record of the blue one commits to.
+        """
         bodies = []
         for bill in bills:
             standing = None if bill in at_hand else self.vault.find(*bill)
             if standing is None or standing.state != "recorded":
                 bodies.append((bill, *(at_hand.get(bill) or self.vault.get(*bill))))
-        return self._drafting.messages(self._archive, tx_id, n, bodies)
+        letters = [
+            self._holders.letter(tx_id, n, body, secret, holder) for _, body, secret in bodies
+        ]
+        messages = self._drafting.messages(self._archive, tx_id, n, bodies)
+        return messages + [letter for letter in letters if letter is not None]
 
     def _note_reversed(self, items: Iterable[Item]) -> None:
         """Tell the vault which bills are wholly reversed: their business codes are free again."""
@@ -402,13 +433,24 @@ class Office:
         segment = view.segment(row.entry)
         tx_id = transaction_id(signing_bytes(read_segment(segment)[0].header))
         n = row.entry - segment.first
-        messages = self._owed(tx_id, n, [bill], {})
+        messages = self._owed(tx_id, n, [bill], {}, row.holder)
         self.vault.mark_recorded([Recorded(*bill, row.entry, tx_id, n)], messages, at=self._clock())
         return Issued(ACCEPTED, *bill, row.entry, tx_id, n)
 
     def _root_of(self, bill: BillId) -> bytes:
         body, secret = self.vault.get(*bill)
         return encoded_root(body, secret)
+
+
+def _box_of(box: Path, message: Message) -> Path:
+    """The archive's own, or a wallet's, which its address's id names."""
+    if message.receiver.startswith(RECEIVER):
+        return box / WALLETS / message.receiver.removeprefix(RECEIVER)
+    return box
+
+
+def _holder_of(item: Item) -> bytes | None:
+    return item.holder if isinstance(item, Issue | Replace) else None
 
 
 def _first_entry(view: View, sent: Sent) -> int | None:
