@@ -55,10 +55,10 @@ class Sample:
             self.add("organizations.csv", Id=uuid(name), NAME=f"{name} Hospital")
         for name in ("Alpha", "Beta", "NO_INSURANCE"):
             self.add("payers.csv", Id=uuid(name), NAME=name)
-        for name, gender in (("Ann", "F"), ("Bob", "M")):
+        for name, gender, number in (("Ann", "F", "999-00-1111"), ("Bob", "M", "999-00-2222")):
             self.add(
                 "patients.csv",
-                **{"Id": uuid(name), "SSN": "999-00-1111", "FIRST": name, "LAST": "Quill7"},
+                **{"Id": uuid(name), "SSN": number, "FIRST": name, "LAST": "Quill7"},
                 GENDER=gender,
             )
         self.cover("Ann", "Beta", "1960-01-01T00:00:00Z", "1970-01-01T00:00:00Z", second="Alpha")

@@ -83,11 +83,10 @@ def _import(
 ) -> tuple[ImportReport, Account | None]:
     """Bills, then the insurers' claims on them."""
     from tallystick.apps.bills.synthea import import_synthea
-    from tallystick.apps.bills.synthea_archive import ImportArchive
     from tallystick.apps.bills.synthea_reimburse import claim_synthea
 
     with (
-        _import_ledger(folder, passphrase_file, archive=not dry_run) as ledger,
+        _import_ledger(folder, passphrase_file, claims=not dry_run) as ledger,
         out.progress() as bar,
     ):
 
@@ -98,11 +97,8 @@ def _import(
         report = import_synthea(export, ledger, dry_run=dry_run, progress=shown("bills issued"))
         if dry_run or not claims:
             return report, None
-        archive = ImportArchive(folder, ledger.keys)
         refusals = report.reconciliation.refusals
-        return report, claim_synthea(
-            export, ledger, archive, refusals, progress=shown("insurers asked")
-        )
+        return report, claim_synthea(export, ledger, refusals, progress=shown("insurers asked"))
 
 
 @report_app.command("synthea")
@@ -243,14 +239,14 @@ def findings(
 
 @contextmanager
 def _import_ledger(
-    folder: Path, passphrase_file: Path | None, *, archive: bool
+    folder: Path, passphrase_file: Path | None, *, claims: bool
 ) -> Iterator[ImportLedger]:
     """The ledger in `folder` with the keys beside it; founded when there is none.
 
-    `archive`: bodies are delivered to finance's archive, which lies beside it too.
+    `claims`: finance's archive and the patients' wallets lie beside it too.
     """
-    from tallystick.apps.bills.synthea_archive import ImportArchive
     from tallystick.apps.bills.synthea_ledger import LOG, ImportLedger, KeyFolder, found_for_import
+    from tallystick.apps.bills.synthea_reimburse import ledger_for_claims
     from tallystick.cli.inputs import passphrase_of
     from tallystick.engines.clock import Clock
     from tallystick.node import Node
@@ -263,11 +259,7 @@ def _import_ledger(
     else:
         node = Node.open(folder, keys.held(LOG))
     with node:
-        if not archive:
-            yield ImportLedger(node, folder, keys)
-            return
-        there = ImportArchive(folder, keys)
-        yield ImportLedger(node, folder, keys, archive=there.recipient, mailbox=there.mailbox)
+        yield (ledger_for_claims if claims else ImportLedger)(node, folder, keys)
 
 
 @contextmanager

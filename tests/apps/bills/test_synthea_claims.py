@@ -10,8 +10,10 @@ import pytest
 from synthea_sample import Sample, uuid
 
 from tallystick.apps.bills.acts import Reversal
+from tallystick.apps.bills.mail import collect, unpack
+from tallystick.apps.bills.office import WALLETS
 from tallystick.apps.bills.synthea import import_synthea
-from tallystick.apps.bills.synthea_archive import ImportArchive
+from tallystick.apps.bills.synthea_archive import MAILBOX
 from tallystick.apps.bills.synthea_bills import import_types, insurer_id, organisation_id
 from tallystick.apps.bills.synthea_claiming import Claiming
 from tallystick.apps.bills.synthea_claims import (
@@ -35,11 +37,13 @@ from tallystick.apps.bills.synthea_read import read_export
 from tallystick.apps.bills.synthea_reimburse import (
     claim_synthea,
     has_coverage,
+    ledger_for_claims,
     preview_claims,
     report_synthea,
 )
 from tallystick.apps.bills.synthea_report import ASKS, SOURCE, Account
 from tallystick.apps.bills.synthea_table import ExportDamaged
+from tallystick.apps.bills.synthea_wallets import SECRET
 from tallystick.contracts.bills.items.bills import Release, Withhold
 from tallystick.contracts.bills.items.claims import ClawBack
 from tallystick.contracts.bills.records.bills import Bill, parse_bill_id
@@ -65,12 +69,7 @@ class Reimbursed:
         self.export = Sample().write(tmp_path / "export")
         self.keys = KeyFolder(self.folder / KEYS)
         self.node = found_for_import(self.folder, self.keys, Node.found, at=Clock().now())
-        self.archive = ImportArchive(self.folder, self.keys)
-        self.ledger = ImportLedger(
-            *(self.node, self.folder, self.keys),
-            archive=self.archive.recipient,
-            mailbox=self.archive.mailbox,
-        )
+        self.ledger = ledger_for_claims(self.node, self.folder, self.keys)
 
     def run(self, sample: Sample | None = None, **options: Any) -> Account:
         """Import and reimburse."""
@@ -79,7 +78,7 @@ class Reimbursed:
         report = import_synthea(self.export, self.ledger)
         assert report.succeeded
         refusals = report.reconciliation.refusals
-        return claim_synthea(self.export, self.ledger, self.archive, refusals, **options)
+        return claim_synthea(self.export, self.ledger, refusals, **options)
 
     def bill(self, claim: str) -> Bill:
         bills = find_imported(read_export(self.export), self.ledger)
@@ -186,7 +185,7 @@ def test_the_ledger_has_the_claims_of_each_bill(world: Reimbursed) -> None:
     (rejected,) = world.claims("c3")
     assert (rejected.reimburser, rejected.state) == (ALPHA, "rejected")
     bill = world.bill("c5")
-    assert (bill.bound, bill.lock, bill.amounts["settled"]) == (1, None, 8_000)
+    assert (bill.bound, bill.lock, bill.amounts["settled"]) == (0, None, 8_000)
     with world.node.view() as view:
         plan = find_plan(view, bill.id)
     assert plan is not None
@@ -312,10 +311,38 @@ def test_what_a_reversal_takes_back_is_told_and_changes_no_balance(world: Reimbu
 def test_bills_that_were_imported_without_an_archive_are_archived_first(world: Reimbursed) -> None:
     plain = ImportLedger(world.node, world.folder, world.keys)
     assert import_synthea(world.export, plain).succeeded
-    assert not world.archive.mailbox.exists()
+    assert not (world.folder / MAILBOX).exists()
     account = world.run()
     assert account.reconciled
     assert not account.total.refused
+    assert world.bill("c1").bound == 1, "its wallet had no address when it was issued"
+
+
+def test_bills_come_to_wallets_without_an_act_of_theirs(world: Reimbursed) -> None:
+    world.run()
+    boxes = list((world.folder / MAILBOX / WALLETS).iterdir())
+    assert len(boxes) == 3, "Ann's at two hospitals, Bob's at one"
+    assert sum(len(unpack(letter.data)) for box in boxes for letter in collect(box)) == 7
+
+
+def test_who_shares_a_number_has_no_address_and_binds(world: Reimbursed) -> None:
+    sample = Sample()
+    sample.row("patients.csv", 1)["SSN"] = sample.row("patients.csv", 0)["SSN"]
+    assert world.run(sample).reconciled
+    assert not (world.folder / MAILBOX / WALLETS).exists()
+    assert [world.bill(claim).bound for claim in ("c1", "c3", "c4")] == [1, 1, 0]
+
+
+def test_a_bill_that_its_wallet_does_not_hold_is_not_claimed(world: Reimbursed) -> None:
+    """Its holder's wallet is elsewhere: the import plays another."""
+    import_synthea(world.export, world.ledger)
+    (world.keys.folder / f"{SECRET}-vault.json").unlink()
+    keys = KeyFolder(world.keys.folder)
+    other = ledger_for_claims(world.node, world.folder, keys)
+    account = claim_synthea(world.export, other, ())
+    assert account.reconciled
+    assert set(account.total.refusals) == {"bills.holder_key"}
+    assert account.total.settled == 0
 
 
 def test_a_difference_is_seen_wherever_it_is(world: Reimbursed) -> None:
@@ -354,7 +381,7 @@ def test_an_insurer_whose_key_is_elsewhere_is_named(world: Reimbursed) -> None:
     (world.keys.folder / f"{BETA}.json").unlink()
     elsewhere = ImportLedger(world.node, world.folder, KeyFolder(world.keys.folder))
     with pytest.raises(NotPrepared, match=f"{BETA}.json is not in keys/"):
-        claim_synthea(world.export, elsewhere, world.archive, report.reconciliation.refusals)
+        claim_synthea(world.export, elsewhere, report.reconciliation.refusals)
 
 
 def test_a_preview_needs_no_ledger_and_reads_all(tmp_path: Path) -> None:

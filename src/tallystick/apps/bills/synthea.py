@@ -139,9 +139,10 @@ def _only_say(plan: Plan, ledger: ImportLedger | None = None) -> ImportReport:
 
 def _resolve(export: Export, ledger: ImportLedger) -> None:
     """What an earlier run left under way comes to its end."""
-    for issuer in export.used:
-        with ledger.open_office(organisation_id(issuer.uuid)) as office:
-            office.resolve()
+    for org in (organisation_id(issuer.uuid) for issuer in export.used):
+        if ledger.has_vault(org):
+            with ledger.open_office(org) as office:
+                office.resolve()
 
 
 def _issue(plan: Plan, ledger: ImportLedger, progress: Progress) -> list[Refusal]:
@@ -149,7 +150,9 @@ def _issue(plan: Plan, ledger: ImportLedger, progress: Progress) -> list[Refusal
     refusals, done = list(plan.refusals), 0
     progress(done, plan.count)
     for issuer, drafts in plan.ready.items():
-        with ledger.open_office(organisation_id(issuer.uuid)) as office:
+        patients = {claim.patient.uuid: claim.patient for claim, _ in drafts}
+        known = [each for each in patients.values() if plan.export.has_own_number(each)]
+        with ledger.open_office(organisation_id(issuer.uuid), known) as office:
             for start in range(0, len(drafts), CHUNK):
                 chunk = drafts[start : start + CHUNK]
                 for (claim, _), one in zip(

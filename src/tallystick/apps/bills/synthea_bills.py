@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from tallystick.apps.bills.catalogue import ReferenceType, Scene, synthea_types
 from tallystick.apps.bills.synthea_charges import BEARERS, Charge
-from tallystick.apps.bills.synthea_records import Category, Claim, Export, Party
+from tallystick.apps.bills.synthea_records import Category, Claim, Export, Party, Patient
 from tallystick.contracts.bills.body import (
     Body,
     Detail,
@@ -203,7 +203,7 @@ def make_body(claim: Claim, issuer: Party, place: Place, rules: TypeRules) -> Bo
         kind="blue",
         issued_at=place.issued_at,
         issuer_block=Issuer(name=issuer.name),
-        payer=_payer(claim),
+        payer=payer_of(claim.patient),
         business_codes=(claim.uuid,),
         purpose=PURPOSE,
         ordinal=1,
@@ -225,8 +225,8 @@ def make_body(claim: Claim, issuer: Party, place: Place, rules: TypeRules) -> Bo
     return body
 
 
-def _payer(claim: Claim) -> Payer:
-    patient = claim.patient
+def payer_of(patient: Patient) -> Payer:
+    """The patient as the bill names them."""
     if not patient.number:
         return Payer(party="person", name=patient.name)
     return Payer(party="person", name=patient.name, id_type="other", id_number=patient.number)

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from hashlib import sha256
 from typing import NamedTuple
 
-from tallystick.apps.bills.holders import bill_key, derive_holder_key
+from tallystick.apps.bills.holders import BillKey, bill_key, derive_holder_key
 from tallystick.apps.bills.synthea_claims import (
     NOT_COVERED,
     NOTHING_LEFT,
@@ -25,7 +25,7 @@ from tallystick.apps.bills.synthea_claims import (
     write_kept,
 )
 from tallystick.apps.bills.synthea_ledger import ImportLedger
-from tallystick.apps.bills.synthea_wallets import PURPOSE, Wallets
+from tallystick.apps.bills.synthea_wallets import PURPOSE, SECRET, Wallets
 from tallystick.contracts.bills.items.claims import (
     AcceptPlan,
     Lock,
@@ -34,6 +34,7 @@ from tallystick.contracts.bills.items.claims import (
     WaiveShare,
 )
 from tallystick.contracts.bills.items.holders import SaidMandate
+from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.bills import Bill, live_lock
 from tallystick.contracts.bills.records.claims import Plan, Terms, claimant
 from tallystick.contracts.bills.views.bills import find_bill
@@ -48,8 +49,6 @@ from tallystick.protocol.transaction import Item
 from tallystick.protocol.values import format_instant, parse_instant
 
 MANDATES = "mandates.jsonl"
-SECRET = "patients"
-"""The key file that all keys of the patients' wallets come out of: ``keys/patients-vault.json``."""
 ITEMS_TOGETHER = 400
 SIGNED_TOGETHER = 150
 """Items with a signature within cost a block some twenty times as much."""
@@ -87,7 +86,8 @@ class Claiming:
         self._progress = progress
         self._wallets = Wallets(ledger.node.network, ledger.keys.vault_key(SECRET).secret)
         self._mandates: dict[tuple[str, str], str] = {}
-        self._roots: dict[str, bytes] = {}
+        self._keys: dict[str, BillKey] = {}
+        """By bill: those that are in the wallets' hands."""
         self._refused: dict[bytes, str] = {}
         """By the number of the ask."""
 
@@ -95,10 +95,9 @@ class Claiming:
         """The asks, those that the ledger refused with the reason."""
         with self._ledger.node.view() as view:
             asks = [each for each in self._asks if not _is_answered(view, each)]
-            self._roots = {each.bill: _bill(view, each).root or b"" for each in asks}
         done = len(self._asks) - len(asks)
         self._progress(done, len(self._asks))
-        self._bind(asks)
+        asks = self._bind(asks)
         self._mandate(asks)
         self._plan(asks)
         for rank in sorted({each.rank for each in asks}):
@@ -110,18 +109,34 @@ class Claiming:
 
     # -------------------------------------------------------------------------- what holders do
 
-    def _bind(self, asks: Sequence[Ask]) -> None:
-        """Each bill comes into the hand of its patient's wallet, relayed by its issuer."""
+    def _bind(self, asks: Sequence[Ask]) -> list[Ask]:
+        """Each bill that is not in its patient's wallet comes there, relayed by its issuer; the
+        asks about bills that are there now."""
         items: dict[str, list[tuple[Ask, Item]]] = {}
+        for ask in self._not_held(asks):
+            with self._ledger.node.view() as view:
+                bill = _bill(view, ask)
+            given = bill_key(self._holder_key(ask.issuer), bill.root or b"")
+            item = self._wallets.bind(ask.patient, bill, given)
+            items.setdefault(ask.issuer, []).append((ask, item))
+        self._send("bills.bind/1", items, SIGNED_TOGETHER)
+        unheld = {each.bill for each in self._not_held(asks)}
+        for ask in asks:
+            if ask.bill in unheld:
+                self._refused.setdefault(ask.nonce, BillsReason.HOLDER_KEY.value)
+        return [each for each in asks if each.bill not in unheld]
+
+    def _not_held(self, asks: Sequence[Ask]) -> list[Ask]:
+        """One ask for each bill that is in no wallet; the keys of the others are noted."""
+        missing = []
         with self._ledger.node.view() as view:
             for ask in {each.bill: each for each in asks}.values():
-                bill = _bill(view, ask)
-                root = self._roots[ask.bill]
-                if bill.holder != self._wallets.bill_key(ask.patient, root).commitment:
-                    given = bill_key(self._holder_key(ask.issuer), root)
-                    item = self._wallets.bind(ask.patient, bill, given)
-                    items.setdefault(ask.issuer, []).append((ask, item))
-        self._send("bills.bind/1", items, SIGNED_TOGETHER)
+                key = self._wallets.find_key(ask.patient, _bill(view, ask))
+                if key is None:
+                    missing.append(ask)
+                else:
+                    self._keys[ask.bill] = key
+        return missing
 
     def _holder_key(self, org: str) -> bytes:
         return derive_holder_key(self._ledger.keys.vault_key(org).secret)
@@ -166,7 +181,8 @@ class Claiming:
                 if plan is None or [share.reimburser for share in plan.shares] != orgs:
                     version = plan.version if plan else 0
                     bill = _bill(view, each[0])
-                    item = self._wallets.plan(each[0].patient, bill, orgs, version=version)
+                    key = self._keys[bill.id]
+                    item = self._wallets.plan(key, bill, orgs, version=version)
                     items.setdefault(orgs[0], []).append((each[0], item))
         self._send("bills.plan/1", items, SIGNED_TOGETHER)
         agreed: dict[str, list[tuple[Ask, Item]]] = {}
@@ -219,7 +235,7 @@ class Claiming:
             terms=self._terms(ask),
             amount=ask.asked,
             until=format_instant(self._ledger.node.clock.now() + LOCK_DAYS * DAY),
-            opening=self._wallets.bill_key(ask.patient, self._roots[ask.bill]).opening,
+            opening=self._keys[ask.bill].opening,
         )
 
     def _settle(self, ask: Ask) -> Item:

@@ -19,15 +19,18 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from tallystick import keyring
+from tallystick.apps.bills.addresses import Addresses
 from tallystick.apps.bills.drafting import Recipient
 from tallystick.apps.bills.holders import derive_holder_key
 from tallystick.apps.bills.office import Office
 from tallystick.apps.bills.synthea_bills import (
     SyntheaOrganisations,
     import_types,
+    payer_of,
     synthea_organisations,
 )
-from tallystick.apps.bills.synthea_records import Export
+from tallystick.apps.bills.synthea_records import Export, Patient
+from tallystick.apps.bills.synthea_wallets import Wallets
 from tallystick.contracts.bills.items.bills import Allot, Block
 from tallystick.contracts.bills.records.bills import Allotment, BillType, Series, remaining
 from tallystick.contracts.bills.views.bills import find_type, list_allotments, remaining_ranges
@@ -54,6 +57,8 @@ LOG = "log"
 NAME = "example/synthea"
 REGION = 33
 UTC_OFFSET_SECONDS = 28_800
+ADDRESSES = "addresses"
+"""In an office's folder: those of its patients' wallets."""
 KEYS, OFFICES, IMPORTS = "keys", "offices", "synthea"
 
 ISSUER_ACTIONS = [
@@ -212,11 +217,12 @@ class ImportLedger:
         finance: str = FINANCE,
         archive: Recipient | None = None,
         mailbox: Path | None = None,
+        wallets: Wallets | None = None,
     ) -> None:
         """`finance` is who admits members, defines types and grants numbers here.
 
         With `archive`, bodies are owed to finance's archive, and are put into `mailbox`, its letter
-        box, if that is named.
+        box, if that is named. With `wallets`, patients have addresses that their bills go to.
         """
         self.node = node
         self.folder = folder
@@ -224,6 +230,7 @@ class ImportLedger:
         self._finance = finance
         self._archive = archive
         self._mailbox = mailbox
+        self._wallets = wallets
 
     @property
     def imports(self) -> Path:
@@ -241,31 +248,58 @@ class ImportLedger:
         with self.node.view() as view:
             return find_type(view, type_id)
 
+    def has_vault(self, org: str) -> bool:
+        """Whether the organisation has kept anything yet."""
+        return (self.folder / OFFICES / org).exists()
+
     @contextmanager
-    def open_office(self, org: str) -> Iterator[Office]:
-        """An organisation's office; what was under way is not asked for: `Office.resolve`."""
+    def open_vault(self, org: str) -> Iterator[Vault]:
+        """An organisation's bodies."""
         folder = self.folder / OFFICES / org
         for each in (folder.parent, folder):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
-        key = self.keys.vault_key(org)
-        with Vault.open(folder, key.secret) as vault:
+        with Vault.open(folder, self.keys.vault_key(org).secret) as vault:
+            yield vault
+
+    @contextmanager
+    def open_office(self, org: str, patients: Iterable[Patient] = ()) -> Iterator[Office]:
+        """An organisation's office; what was under way is not asked for: `Office.resolve`.
+
+        Bills of these patients go to their wallets from now on.
+        """
+        secret = self.keys.vault_key(org).secret
+        with self.open_vault(org) as vault, self._addresses(org, patients) as addresses:
             office = Office(
-                folder,
+                self.folder / OFFICES / org,
                 vault,
                 org=org,
                 network=self.node.network,
                 signer=self.keys.held(org),
-                holder_key=derive_holder_key(key.secret),
+                holder_key=derive_holder_key(secret),
                 submit=self.node.submit,
                 view=self.node.view,
                 clock=self.node.clock.now,
                 archive=self._archive,
+                addresses=addresses,
             )
             yield office
             if self._mailbox is not None:
                 self._mailbox.mkdir(parents=True, exist_ok=True)
                 while office.deliver(self._mailbox).delivered:
                     pass
+
+    @contextmanager
+    def _addresses(self, org: str, patients: Iterable[Patient]) -> Iterator[Addresses | None]:
+        if self._wallets is None:
+            yield None
+            return
+        folder = self.folder / OFFICES / org / ADDRESSES
+        with Addresses.open(folder, self.keys.vault_key(org).secret) as addresses:
+            for patient in patients:
+                payer, address = payer_of(patient), self._wallets.address(patient.uuid, org)
+                if addresses.newest(payer) != address:
+                    addresses.register(payer, address, at=self.node.clock.now())
+            yield addresses
 
     def rehearse(self, org: str, action: str, items: Sequence[Item]) -> list[str]:
         """What would become of these acts of an organisation now; leaves no trace."""

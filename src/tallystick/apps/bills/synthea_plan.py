@@ -197,11 +197,11 @@ def _bills_of(ledger: ImportLedger, org: str) -> Iterator[tuple[str, ImportedBil
         ]
     if not rows:
         return
-    with ledger.open_office(org) as office:
+    with ledger.open_vault(org) as vault:
         for row in rows:
             code, number = parse_bill_id(row.id)
-            if office.vault.find(code, number) is not None:
-                body = decode(office.vault.get(code, number)[0], Body)
+            if vault.find(code, number) is not None:
+                body = decode(vault.get(code, number)[0], Body)
                 yield body.business_codes[0], ImportedBill(row.id, row.amounts["total"])
 
 

@@ -9,6 +9,7 @@ out of here and one `ExportDamaged` names the place. See docs/guides/synthea.md.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -69,7 +70,8 @@ def read_export(folder: Path) -> Export:
         organisations=organisations,
         insurers={uuid: each for uuid, each in payers.items() if each.name != NO_INSURANCE},
         uninsured=frozenset(uuid for uuid, each in payers.items() if each.name == NO_INSURANCE),
-        patients=frozenset(patients),
+        patients=patients,
+        numbers=Counter(each.number for each in patients.values() if each.number),
         claims=claims,
     )
 

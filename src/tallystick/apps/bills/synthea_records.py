@@ -104,8 +104,14 @@ class Export:
     """Without the one that stands for none."""
     uninsured: frozenset[str]
     """What stands for no insurer where one would be named."""
-    patients: frozenset[str]
+    patients: Mapping[str, Patient]
+    numbers: Mapping[str, int]
+    """How many patients have each identity number."""
     claims: tuple[Claim, ...]
+
+    def has_own_number(self, patient: Patient) -> bool:
+        """Whether the identity number leads to nobody else: else it is no use as an address."""
+        return self.numbers.get(patient.number) == 1
 
     @property
     def used(self) -> tuple[Party, ...]:

@@ -27,12 +27,13 @@ from tallystick.apps.bills.synthea_claims import (
     write_kept,
 )
 from tallystick.apps.bills.synthea_coverage import Coverage, read_coverage
-from tallystick.apps.bills.synthea_ledger import ImportLedger
+from tallystick.apps.bills.synthea_ledger import ImportLedger, KeyFolder, LedgerNode
 from tallystick.apps.bills.synthea_plan import find_imported
 from tallystick.apps.bills.synthea_read import read_export
 from tallystick.apps.bills.synthea_reconcile import Refusal
 from tallystick.apps.bills.synthea_records import TRANSITIONS, Export
 from tallystick.apps.bills.synthea_report import ASKS, SOURCE, Account, account_for
+from tallystick.apps.bills.synthea_wallets import SECRET, Wallets
 from tallystick.contracts.bills.records.bills import format_bill_id
 
 T = TypeVar("T", Ask, SourceClaim)
@@ -64,10 +65,21 @@ def preview_claims(export_dir: Path) -> Mapping[str, int]:
     return dict(sorted(found.items()))
 
 
+def ledger_for_claims(node: LedgerNode, folder: Path, keys: KeyFolder) -> ImportLedger:
+    """The ledger in `folder` with finance's archive and patients' wallets: what claims need."""
+    archive = ImportArchive(folder, keys)
+    wallets = Wallets(node.network, keys.vault_key(SECRET).secret)
+    return ImportLedger(
+        *(node, folder, keys),
+        archive=archive.recipient,
+        mailbox=archive.mailbox,
+        wallets=wallets,
+    )
+
+
 def claim_synthea(
     export_dir: Path,
     ledger: ImportLedger,
-    archive: ImportArchive,
     refusals: Iterable[Refusal],
     *,
     progress: Progress | None = None,
@@ -75,11 +87,13 @@ def claim_synthea(
     """Have the insurers of an imported export reimburse its bills; what came of it.
 
     1. keep what is to be asked    2. have the bodies archived    3. let the insurers claim
-    4. ask    5. read back. `refusals`: the claims that are no bills. When it raises, run it again.
+    4. ask    5. read back. `ledger` is one of `ledger_for_claims`; `refusals` are of claims that
+    are no bills. When it raises, run it again.
     """
     export = read_export(export_dir)
     coverage = read_coverage(export_dir, export)
     asks = _keep(export, coverage, ledger, refusals)  # 1
+    archive = ImportArchive(ledger.folder, ledger.keys)
     archive.acknowledge(ledger, dict.fromkeys(each.bill for each in asks))  # 2
     ledger.let_claim(dict.fromkeys(each.reimburser for each in asks))  # 3
     asked = Claiming(ledger, asks, progress or _quiet).run()  # 4

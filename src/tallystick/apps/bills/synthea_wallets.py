@@ -1,14 +1,13 @@
 """The wallets of an export's patients, played by the import: their keys, and what they sign.
 
-All keys come out of one secret. A bill was issued under a key that its issuer knows; the wallet
-takes it to a key of its own, `bind`, so that one mandate for an insurer covers all bills of the
-patient, and says in which order insurers reimburse one bill.
+Each patient's seed comes out of one secret, all else out of the seed as in any wallet. An address
+at each hospital lets a bill be the patient's from its issue on; a bill that was issued before, or
+whose payer has no identity number of their own, is taken over from its issuer's key with `bind`.
+One mandate for an insurer then covers all bills of the patient.
 
-    mandate seed = HMAC-SHA256(secret, "tallystick/synthea-mandate/v1\\n" || patient)
-    derivation   = HMAC-SHA256(secret, "tallystick/synthea-bills/v1\\n" || patient)
+    seed = HMAC-SHA256(secret, "tallystick/synthea-wallet/v1\\n" || patient)
 
-Invariant: nothing is signed here but what the ledger says is unsaid; keys never leave this file.
-See docs/guides/synthea.md.
+Invariant: nothing is signed here but what the ledger says is unsaid. See docs/guides/synthea.md.
 """
 
 from __future__ import annotations
@@ -17,20 +16,23 @@ import hmac
 import secrets
 from collections.abc import Sequence
 
+from tallystick.apps.bills.address import Address
 from tallystick.apps.bills.fields import make_fields
-from tallystick.apps.bills.holders import BillKey, bill_key
+from tallystick.apps.bills.holders import BillKey
+from tallystick.apps.bills.wallet_keys import WalletKeys
 from tallystick.contracts.bills.items.claims import MakePlan, PlannedShare, SaidPlan
 from tallystick.contracts.bills.items.holders import Act, Bind, GiveMandate, SaidBind, SaidMandate
 from tallystick.contracts.bills.records.bills import Bill
 from tallystick.contracts.kit.acts import Said, act_id, act_message
-from tallystick.keyring import KeySigner, signer_from_seed
+from tallystick.keyring import signer_from_seed
 
+SECRET = "patients"
+"""The key file that all wallets come out of: ``keys/patients-vault.json``."""
 PURPOSE = "health_insurance"
-FIELDS = ("items/*", "medical/*", "payment/*", "payer/*")
+FIELDS = ("items/*", "medical/*", "payer/*", "payment/*")
 """What an insurer may be shown of a bill."""
 
-_MANDATE_CONTEXT = b"tallystick/synthea-mandate/v1\n"
-_BILLS_CONTEXT = b"tallystick/synthea-bills/v1\n"
+_WALLET_CONTEXT = b"tallystick/synthea-wallet/v1\n"
 NONCE_BYTES = 16
 
 
@@ -40,21 +42,25 @@ class Wallets:
     def __init__(self, network: bytes, secret: bytes) -> None:
         self._network = network
         self._secret = secret
-        self._signers: dict[str, KeySigner] = {}
+        self._wallets: dict[str, WalletKeys] = {}
 
-    def bill_key(self, patient: str, root: bytes) -> BillKey:
-        """The key that the patient's wallet has for a bill."""
-        derivation = hmac.digest(self._secret, _BILLS_CONTEXT + patient.encode(), "sha256")
-        return bill_key(derivation, root, self._signer(patient).public_key)
+    def address(self, patient: str, issuer: str) -> Address:
+        """What the patient gives to a hospital, once."""
+        return self._keys(patient).address(issuer, 0)
+
+    def find_key(self, patient: str, bill: Bill) -> BillKey | None:
+        """The key by which the patient's wallet holds a bill; None: it does not."""
+        root = _root(bill)
+        if not bill.bound:
+            key = self.address(patient, bill.issuer).bill_key(root)
+        else:
+            key = self._keys(patient).own_key(root, bill.bound)
+        return key if key.commitment == bill.holder else None
 
     def bind(self, patient: str, bill: Bill, given: BillKey) -> Bind:
         """Take a bill from the key that the issuer gave with it to the wallet's own."""
-        said = SaidBind(
-            nonce=_nonce(),
-            bill=bill.id,
-            bound=bill.bound,
-            holder=self.bill_key(patient, _root(bill)).commitment,
-        )
+        key = self._keys(patient).own_key(_root(bill), bill.bound + 1)
+        said = SaidBind(nonce=_nonce(), bill=bill.id, bound=bill.bound, holder=key.commitment)
         return Bind(nonce=_nonce(), said=said, act=self._by_bill_key("bills.bind/1", said, given))
 
     def say_mandate(self, patient: str, insurer: str, until: str) -> SaidMandate:
@@ -69,7 +75,7 @@ class Wallets:
 
     def mandate(self, patient: str, said: SaidMandate) -> GiveMandate:
         """The signed act."""
-        signer = self._signer(patient)
+        signer = self._keys(patient).mandate
         act = Act(key=signer.public_key, signature=signer.sign(self._message(said)))
         return GiveMandate(nonce=_nonce(), said=said, act=act)
 
@@ -78,9 +84,9 @@ class Wallets:
         return act_id(self._message(said))
 
     def plan(
-        self, patient: str, bill: Bill, reimbursers: Sequence[str], *, version: int
+        self, key: BillKey, bill: Bill, reimbursers: Sequence[str], *, version: int
     ) -> MakePlan:
-        """The patient's word on the order; `version` is that of the plan that it replaces."""
+        """The holder's word on the order; `version` is that of the plan that it replaces."""
         said = SaidPlan(
             nonce=_nonce(),
             bill=bill.id,
@@ -92,7 +98,6 @@ class Wallets:
                 for rank, org in enumerate(reimbursers, 1)
             ],
         )
-        key = self.bill_key(patient, _root(bill))
         return MakePlan(nonce=_nonce(), said=said, act=self._by_bill_key("bills.plan/1", said, key))
 
     def _by_bill_key(self, action: str, said: Said, key: BillKey) -> Act:
@@ -107,11 +112,11 @@ class Wallets:
         words = f"{patient} {insurer}".encode()
         return hmac.digest(self._secret, b"fields\n" + words, "sha256")[:NONCE_BYTES]
 
-    def _signer(self, patient: str) -> KeySigner:
-        if patient not in self._signers:
-            seed = hmac.digest(self._secret, _MANDATE_CONTEXT + patient.encode(), "sha256")
-            self._signers[patient] = signer_from_seed(seed)
-        return self._signers[patient]
+    def _keys(self, patient: str) -> WalletKeys:
+        if patient not in self._wallets:
+            seed = hmac.digest(self._secret, _WALLET_CONTEXT + patient.encode(), "sha256")
+            self._wallets[patient] = WalletKeys(seed, self._network)
+        return self._wallets[patient]
 
 
 def _root(bill: Bill) -> bytes:
