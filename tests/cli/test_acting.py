@@ -115,7 +115,7 @@ def test_numbers_are_given_back_voided_recalled_and_accounted(counter: Counter) 
     ):
         answer = finance(counter, "bills", *arguments)
         assert answer.code == 0, answer.out + answer.err
-    book = done("bills", "account", *block, "--dir", counter.ledger, "--json").json
+    book = done("bills", "numbers", *block, "--dir", counter.ledger, "--json").json
     assert (book["issued"], book["gone"], book["remaining"], book["size"]) == (3, 3, 4, 10)
     fates = {(each["first"], each["last"]): each["fate"] for each in book["ranges"]}
     assert fates == {
@@ -288,7 +288,7 @@ def test_a_running_node_is_reached_by_its_box_and_read_beside(counter: Counter) 
         (("bills", "list", "33061326", "--range", "a-b"), "cli.range"),
         (("members", "show", "nobody"), "members.org_unknown"),
         (("bills", "show", "33061326:77"), "bills.bill_unknown"),
-        (("bills", "account", "--code", "1", "--level", "1", "--first", "1"), None),
+        (("bills", "numbers", "--code", "1", "--level", "1", "--first", "1"), None),
         (("receipt", "33061326:77"), "bills.bill_unknown"),
     ],
 )

@@ -13,7 +13,9 @@ from typing import Annotated, Protocol, runtime_checkable
 import typer
 
 from tallystick.cli import (
+    accounting,
     asking,
+    auditing,
     care,
     demo,
     founding,
@@ -75,7 +77,7 @@ def root(
 
 
 bills = typer.Typer(no_args_is_help=True, help="Bill types, numbers, issue and reversal.")
-for group in (numbers, issuing, asking, importing):
+for group in (numbers, issuing, asking, accounting, auditing, importing):
     group.add_to(bills)
 for each in (keys, founding, keeping, proving, presenting, care, demo):
     each.add_to(app)

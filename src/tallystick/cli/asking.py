@@ -1,4 +1,4 @@
-"""`tally bills show`, `list`, `types`, `allotments`, `account`: what the ledger says.
+"""`tally bills show`, `list`, `types`, `allotments`, `numbers`: what the ledger says.
 
 Invariant: reading needs no key, takes no lock, and changes nothing.
 See docs/spec/contracts/README.md.
@@ -23,7 +23,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("list")(list_)
     app.command()(types)
     app.command()(allotments)
-    app.command()(account)
+    app.command()(numbers)
 
 
 def show(
@@ -156,19 +156,18 @@ def allotments(
     )
 
 
-def account(
+def numbers(
     code: options.Code,
     level: options.Level,
     first: options.First,
     folder: options.LedgerDir = Path(),
     as_json: options.AsJson = False,
 ) -> None:
-    """Where each number of an allotment is (核销). Issued, void, granted, returned, left."""
+    """Where each number of an allotment is. Issued, void, granted, returned, left."""
     from tallystick.cli.reading import reading
     from tallystick.contracts.bills.reasons import BillsReason
     from tallystick.contracts.bills.records.bills import allotment_id
-    from tallystick.contracts.bills.views.bills import account as account_of
-    from tallystick.contracts.bills.views.bills import find_allotment
+    from tallystick.contracts.bills.views.bills import account, find_allotment
     from tallystick.protocol.errors import Rejected
 
     with reading(folder) as view:
@@ -176,7 +175,7 @@ def account(
         if row is None:
             name = allotment_id(code, level, first)
             raise Rejected(BillsReason.NUMBER_NOT_ALLOCATED, f"no allotment {name}", path="first")
-        book: Any = account_of(view, row)
+        book: Any = account(view, row)
     if as_json:
         out.json(book)
         return

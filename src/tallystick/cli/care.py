@@ -65,15 +65,14 @@ def export(
     """Write the whole ledger as portable files.
 
     Founding file, blocks, tiles, checkpoint."""
+    from tallystick.cli.reading import best_note
     from tallystick.ledger.portable import export_ledger
-    from tallystick.node import FEED
 
     with out.progress() as bar:
         task = bar.add_task("blocks", total=None)
-        signed = folder / FEED / "checkpoint"
-        note = signed.read_bytes() if signed.exists() else None
         head = export_ledger(
-            folder, target, lambda block: bar.update(task, completed=block), note=note
+            *(folder, target, lambda block: bar.update(task, completed=block)),
+            note=best_note(folder),
         )
     _print_head(head, target, as_json)
 

@@ -96,6 +96,15 @@ def allot(
             help="Your own allotment that they come out of: LEVEL:FIRST. None: a new top block.",
         ),
     ] = None,
+    offline_days: Annotated[
+        int,
+        typer.Option(
+            "--offline-days",
+            help="An offline reserve: its bills may reach the ledger so many days later.",
+            min=0,
+            max=31,
+        ),
+    ] = 0,
 ) -> None:
     """Hand a range of numbers to an organisation. Out of your own, or as a new top block."""
     from tallystick.cli.inputs import parse_range
@@ -104,7 +113,14 @@ def allot(
     first, last = parse_range(range_)
     parent = None if from_ is None else _parse_block(from_)
     item = Allot(
-        nonce=nonce(), code=code, level=level, first=first, last=last, holder=to, parent=parent
+        nonce=nonce(),
+        code=code,
+        level=level,
+        first=first,
+        last=last,
+        holder=to,
+        parent=parent,
+        offline_days=offline_days,
     )
     act(how, "bills.allot/1", [item])
 

@@ -140,6 +140,15 @@ class Notes:
             kept.own = _line_of(note, self._origin)
 
 
+def best_note(folder: Path) -> bytes | None:
+    """The note that the operator and the most keepers have signed lately, or None."""
+    with _moment(folder) as (view, snapshot):
+        notes = Notes(folder, view)
+        notes.read()
+        found = notes.best(snapshot, -1, size=None, log_signer=None)
+        return None if found is None else found[0]
+
+
 def make_receipts(
     folder: Path,
     entries: list[tuple[int, Key | None]],

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from tallystick.apps.bills.audit_file import read_block, shown_ranges
 from tallystick.contracts.bills.manifest import Counter
-from tallystick.contracts.bills.records.accounts import Account, Tally, parse_period, period_id
+from tallystick.contracts.bills.records.accounts import Account, Tally, period_id
 from tallystick.contracts.bills.records.bills import (
     Allotment,
     Bill,
@@ -29,8 +29,7 @@ from tallystick.contracts.bills.records.bills import (
 )
 from tallystick.contracts.bills.views.accounts import (
     find_account,
-    find_collected,
-    list_accounts,
+    tally_collected,
     tally_period,
 )
 from tallystick.contracts.bills.views.bills import find_allotment, list_allotments, remaining_ranges
@@ -242,9 +241,10 @@ def audit_month(view: View, vouched: Vouched, org: str, type_id: int, month: str
     """Audit an issuer's month, or what a reviewer handed on of one."""
     about = period_id(org, type_id, month)
     account = find_account(view, about)
-    handed_on, missing = False, list[Interval]()
+    handed_on = False
     if account is not None and account.includes:
-        tally, handed_on = _collected(view, account)
+        tally, accepted = tally_collected(view, account)
+        handed_on = account.includes != accepted
     else:
         offset = view.genesis.utc_offset_seconds
         tally = tally_period(view, org, type_id, month, offset)
@@ -255,30 +255,8 @@ def audit_month(view: View, vouched: Vouched, org: str, type_id: int, month: str
         reviewer=account.reviewer if account else "",
         tally=tally,
         account=account,
-        verdict=_verdict(account, differs, missing, handed_on=handed_on),
+        verdict=_verdict(account, differs, [], handed_on=handed_on),
         differs=differs,
         keepers=vouched.keepers,
         as_of=vouched.as_of,
     )
-
-
-def _collected(view: View, account: Account) -> tuple[Tally, bool]:
-    """The sums of all accounts that its stater accepted, counted again; whether some are missing.
-
-    Their digest depends on the order in which they were accepted, which the ledger's row has.
-    """
-    period = parse_period(account.id)
-    if period is None:
-        raise VerificationFailed(f"{account.id} is no month's", path="account")
-    below = [
-        each
-        for each in list_accounts(view, reviewer=account.org, state="accepted")
-        if (found := parse_period(each.id)) is not None
-        and (found.type, found.month) == (period.type, period.month)
-    ]
-    row = find_collected(view, *period)
-    sums = Counter()
-    for each in below:
-        sums.include(each.tally)
-    tally = sums.tally(root=row.digest if row else bytes(32))
-    return tally, row is None or row.accounts != len(below) or account.includes != len(below)

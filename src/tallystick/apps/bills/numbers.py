@@ -96,7 +96,8 @@ def _is_usable(row: Allotment, at: int, places: Collection[Place] | None) -> boo
     if places is not None and (row.code, row.level, row.first) not in places:
         return False
     ended = row.until is not None and parse_instant(row.until) <= at
-    return row.state == "open" and not ended
+    closed = row.account in ("submitted", "accepted")
+    return row.state == "open" and not (ended or closed or row.offline_days)
 
 
 def _free(reader: Reader, row: Allotment) -> list[Interval]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tallystick.contracts.bills.manifest import tally_of
+from tallystick.contracts.bills.manifest import Counter, tally_of
 from tallystick.contracts.bills.records.accounts import (
     Account,
     Collected,
@@ -21,11 +21,17 @@ from tallystick.contracts.bills.records.accounts import (
     erasure_id,
     hold_id,
     month_span,
+    parse_block_id,
     parse_period,
     period_id,
 )
 from tallystick.contracts.bills.records.bills import Allotment, Bill
-from tallystick.contracts.bills.views.bills import account, list_allotments, own_ranges
+from tallystick.contracts.bills.views.bills import (
+    account,
+    find_allotment,
+    list_allotments,
+    own_ranges,
+)
 from tallystick.contracts.kit.context import Reader
 from tallystick.contracts.kit.intervals import Interval
 from tallystick.protocol.errors import Damaged
@@ -83,6 +89,37 @@ def period_bills(
             for bill in reader.scan_slots(Bill, each, start, last):
                 if bill.issuer == issuer and first <= parse_instant(bill.issued_at) < end:
                     yield bill
+
+
+def tally_collected(reader: Reader, account: Account) -> tuple[Tally, int]:
+    """Adds up the accounts that the stater of a month's sum accepted, and says how many they are.
+
+    The root is theirs as the ledger has it: it depends on the order in which they were accepted.
+    """
+    period = parse_period(account.id)
+    if period is None:
+        raise LookupError(f"{account.id} is no month's account")
+    counter, count = Counter(), 0
+    for each in list_accounts(reader, reviewer=account.org, state="accepted"):
+        found = parse_period(each.id)
+        if found is not None and (found.type, found.month) == (period.type, period.month):
+            counter.include(each.tally)
+            count += 1
+    row = find_collected(reader, *period)
+    return counter.tally(root=row.digest if row else bytes(32)), count
+
+
+def recount(reader: Reader, account: Account, utc_offset_seconds: int) -> Tally:
+    """What an account should say: its numbers counted again, or its sum added up again."""
+    period, place = parse_period(account.id), parse_block_id(account.id)
+    if period is not None and account.includes:
+        return tally_collected(reader, account)[0]
+    if period is not None:
+        return tally_period(reader, *period, utc_offset_seconds)
+    row = find_allotment(reader, *place) if place else None
+    if row is None:
+        raise LookupError(f"there is no block {account.id}")
+    return tally_block(reader, row)
 
 
 def list_accounts(
