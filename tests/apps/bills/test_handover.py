@@ -153,11 +153,21 @@ def test_a_telephone_number_that_the_issuer_knows_counts_too(city: City, wallet:
     assert len(list(handover_owed(city))) == 1
 
 
-def test_nobody_learns_what_bills_there_are(city: City, wallet: Wallet) -> None:
-    unknown = format_bill_id(CODE, 77)
+def test_tries_at_a_number_that_is_not_issued_close_no_later_bill(
+    city: City, wallet: Wallet
+) -> None:
+    later = format_bill_id(CODE, 3)
     with desk(city) as handover:
         code = handover.code(BILL)
-        assert handover.claim(claim(city, wallet, code, "0000", unknown)).outcome == "no_match"
+        for _ in range(TRIES_MAX + 1):
+            answer = handover.claim(claim(city, wallet, code, digits(city), later))
+            assert (answer.outcome, answer.tries_left) == ("no_match", 0)
+    with city.office() as office:
+        office.issue([city.draft(3)])
+    said = city.draft(3).payer.id_number[-4:]
+    with desk(city) as handover:
+        asked = claim(city, wallet, handover.code(later), said, later)
+        assert handover.claim(asked).outcome == "handed"
 
 
 def test_an_address_of_another_network_is_refused(city: City, wallet: Wallet) -> None:

@@ -7,7 +7,7 @@ counted, durably, before it is judged.
 
     claim code = base32(HMAC-SHA256(holder key, "tallystick/claim-code/v1\\n" || root)[:5])
 
-Invariant: nobody is told which of the two was wrong, or anything of a bill that is not theirs.
+Invariant: nobody is told which of the two was wrong, and no key leaves for whoever lacks either.
 See docs/spec/wallet.md.
 """
 
