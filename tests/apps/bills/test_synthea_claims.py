@@ -150,6 +150,15 @@ def test_who_is_asked_and_what_each_answers(tmp_path: Path) -> None:
     assert asked(sample, tmp_path, "c7") == [(BETA, "settle", 400, 0, "deductible")]
 
 
+def test_who_is_first_and_second_insurer_at_once_is_asked_once(world: Reimbursed) -> None:
+    sample = Sample()
+    sample.row("claims.csv", 4)["SECONDARYPATIENTINSURANCEID"] = uuid("Beta")
+    account = world.run(sample)
+    assert account.reconciled
+    (claim,) = world.claims("c5")
+    assert (claim.reimburser, claim.amounts) == (BETA, {"settled": 8_000})
+
+
 def test_a_former_insurer_is_asked_last(tmp_path: Path) -> None:
     sample = with_gamma()
     assert asked(sample, tmp_path, "c1")[1:] == [(GAMMA, "reject", 4_000, 0, "not_covered")]

@@ -107,9 +107,24 @@ def source_of(
                 credit=part.credit,
                 copaid=claim.copaid if part.bearer == PATIENT else 0,
             )
-            for part in parts_of(claim)
+            for part in _by_bearer(claim).values()
         ],
     )
+
+
+def _by_bearer(claim: Claim) -> dict[str, Part]:
+    """Its parts; one that is first and second insurer at once is asked once."""
+    found: dict[str, Part] = {}
+    for part in parts_of(claim):
+        same = found.get(part.bearer, Part(part.rank, part.bearer, 0, 0, 0))
+        found[part.bearer] = Part(
+            same.rank,
+            part.bearer,
+            same.borne + part.borne,
+            same.credit + part.credit,
+            same.rounding + part.rounding,
+        )
+    return found
 
 
 def plan_asks(export: Export, claim: Claim, coverage: Coverage, bill: str) -> list[Ask]:
@@ -118,7 +133,7 @@ def plan_asks(export: Export, claim: Claim, coverage: Coverage, bill: str) -> li
 
 
 def _asks(export: Export, claim: Claim, coverage: Coverage, bill: str) -> Iterator[Ask]:
-    parts = {part.bearer: part for part in parts_of(claim)}
+    parts = _by_bearer(claim)
     there = coverage.on(claim.patient.uuid, claim.at)
     near = coverage.near(claim.patient.uuid, claim.at)
     named = [claim.bearers[each] for each in ("1", "2") if each in claim.bearers]
