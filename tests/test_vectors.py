@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 from vectors import generate
 
+from tallystick.apps.bills.fields import commit_fields
+from tallystick.apps.bills.presentation import Unfit, verify_presentation
+from tallystick.apps.bills.slip import verify_slip
 from tallystick.protocol import merkle, page, statemap
 from tallystick.protocol.body import leaves, open_body, seal_body, verify_disclosure
 from tallystick.protocol.canonical import decode, encode, narrow
@@ -32,6 +35,7 @@ from tallystick.protocol.equivocation import policy_keys, verify_equivocation
 from tallystick.protocol.errors import Malformed, VerificationFailed
 from tallystick.protocol.genesis import log_origin, read_genesis
 from tallystick.protocol.keys import verify_signature
+from tallystick.protocol.multiproof import root_from_some
 from tallystick.protocol.row import row_hash
 from tallystick.protocol.statemap import MapProof
 from tallystick.protocol.transaction import item_hash, items_root, transaction_id
@@ -88,6 +92,10 @@ def outcome_of(case: dict[str, Any]) -> str:
         return verify_equivocation(data, policy_keys(policy)).kind
     if case["kind"] == "note":
         return note_outcome(data, policy)
+    if case["kind"] == "presentation":
+        return presentation_outcome(data, policy, case)
+    if case["kind"] == "slip":
+        return verify_slip(data, policy, now=case["now"]).verdict.name
     at_hand = (VECTORS / case["checkpoint"]).read_bytes() if "checkpoint" in case else None
     asked: dict[str, Any] = {"now": case.get("now"), "about": case.get("about")}
     if case["kind"] == "state":
@@ -97,6 +105,15 @@ def outcome_of(case: dict[str, Any]) -> str:
     held = [step.number for step in found.steps]
     assert held == list(range(1, 16 if found.state else 11))
     return found.verdict.name
+
+
+def presentation_outcome(data: bytes, policy: TrustPolicy, case: dict[str, Any]) -> str:
+    named = {name: case[name] for name in ("audience", "purpose", "now")}
+    try:
+        verify_presentation(data, policy, **named)
+    except Unfit as unfit:
+        return unfit.verdict.name
+    return Verdict.GOOD.name
 
 
 def note_outcome(data: bytes, policy: TrustPolicy) -> str:
@@ -264,3 +281,16 @@ def test_bodies() -> None:
         last, path = len(disclosures) - 1, unhex(case["path_of_last"])
         shown = verify_disclosure(disclosures[last], last, last + 1, path, root)
         assert shown.path == case["paths"][-1]
+
+
+def test_presentations() -> None:
+    vectors = module("presentation")
+    for case in vectors["fields"]:
+        salt, text = bytes.fromhex(case["salt"]), encode(sorted(case["patterns"]))
+        digest = sha256(b"tallystick/fields/v1\n" + salt + text).hexdigest()
+        assert commit_fields(salt, case["patterns"]).hex() == case["digest"] == digest
+    hashes = [merkle.leaf_hash(leaf.encode()) for leaf in vectors["leaves"]]
+    for case in vectors["proofs"]:
+        shown = [hashes[index] for index in case["indices"]]
+        root = root_from_some(shown, case["indices"], case["size"], unhex(case["proof"]))
+        assert root.hex() == case["root"] == merkle.root(hashes[: case["size"]]).hex()

@@ -26,7 +26,7 @@ class Case:
 
     name: str
     kind: str
-    """receipt, state, note or equivocation."""
+    """receipt, state, note, equivocation, presentation or slip."""
     data: bytes
     expect: str
     """The verdict where it passes (for a note its as-of, for a proof its kind), else the error."""
@@ -40,6 +40,9 @@ class Case:
     """Id of the row that it must show."""
     checkpoint: str | None = None
     """Name of a note at hand."""
+    audience: str | None = None
+    purpose: str | None = None
+    """Of a presentation: the reader who asks, and for what."""
 
     @property
     def passes(self) -> bool:

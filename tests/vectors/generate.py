@@ -1,7 +1,8 @@
 """Write the vectors: ``python tests/vectors/generate.py``. The same bytes on every machine.
 
-Documents lie in ``receipts``, ``states``, ``notes`` and ``equivocations``, each in ``pass`` or
-``fail``; `index.json` says how each is looked at and what must come of it. See docs/spec/README.md.
+Documents lie in ``receipts``, ``states``, ``notes``, ``equivocations``, ``presentations`` and
+``slips``, each in ``pass`` or ``fail``; `index.json` says how each is looked at and what must come
+of it. See docs/spec/README.md.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from vectors import attacks, cases, modules, proofs, state_attacks  # noqa: E402  # found above
+from vectors import attacks, cases, modules, presentations, proofs, state_attacks  # noqa: E402  # found above
 from vectors.cases import Case  # noqa: E402  # as above
 from vectors.world import build  # noqa: E402  # as above
 
@@ -27,6 +28,8 @@ FOLDERS = {
     "state": "states",
     "note": "notes",
     "equivocation": "equivocations",
+    "presentation": "presentations",
+    "slip": "slips",
 }
 
 
@@ -37,6 +40,7 @@ def files() -> dict[str, bytes]:
     made |= {f"at-hand/{name}.txt": note.encode() for name, note in cases.notes(world).items()}
     for name, value in modules.modules(world).items():
         made[f"modules/{name}.json"] = _pretty(value)
+    shown = presentations.Shown()
     index, counts = [], dict.fromkeys(((f, p) for f in FOLDERS for p in (True, False)), 0)
     all_cases = chain(
         cases.passing(world),
@@ -44,6 +48,8 @@ def files() -> dict[str, bytes]:
         state_attacks.failing_below(world),
         proofs.notes(world),
         proofs.equivocations(world),
+        presentations.presentations(shown),
+        presentations.slips(shown),
     )
     for case in all_cases:
         counts[case.kind, case.passes] += 1
@@ -68,6 +74,8 @@ def _described(case: Case, path: str) -> dict[str, Any]:
         looked_at["now"] = case.now
     if case.about is not None:
         looked_at["about"] = case.about
+    if case.audience is not None and case.purpose is not None:
+        looked_at |= {"audience": case.audience, "purpose": case.purpose}
     if case.checkpoint is not None:
         looked_at["checkpoint"] = f"at-hand/{case.checkpoint}.txt"
     expected: dict[str, Any] = {"expect": case.expect}

@@ -13,6 +13,7 @@ from vectors import curve
 from vectors.chain import CODE, START, Key, founding, keeper_name, policy
 from vectors.world import World
 
+from tallystick.apps.bills.fields import commit_fields
 from tallystick.protocol import merkle, page, statemap
 from tallystick.protocol.body import disclosure_path, leaves, seal_body
 from tallystick.protocol.canonical import encode
@@ -29,6 +30,7 @@ from tallystick.protocol.checkpoint import (
 )
 from tallystick.protocol.entry import app_hash
 from tallystick.protocol.genesis import log_origin, read_genesis
+from tallystick.protocol.multiproof import prove_some
 from tallystick.protocol.row import row_hash, row_key, row_salt
 from tallystick.protocol.transaction import (
     Item,
@@ -98,6 +100,7 @@ def modules(world: World) -> dict[str, Any]:
         "map": _maps(),
         "genesis": _genesis(),
         "body": _bodies(),
+        "presentation": _presentations(),
     }
 
 
@@ -335,3 +338,26 @@ def _bodies() -> list[dict[str, Any]]:
             }
         )
     return made
+
+
+def _presentations() -> dict[str, Any]:
+    salt = bytes(15) + b"\7"
+    patterns: list[list[str]] = [[], ["items/*"], ["total", "items/3", "payer/name"]]
+    hashes = [merkle.leaf_hash(b"%d" % n) for n in range(44)]
+    shown = [(1, [0]), (2, [1]), (7, [6]), (7, [0, 1, 6]), (44, [17, 41]), (44, list(range(44)))]
+    return {
+        "fields": [
+            {"salt": salt.hex(), "patterns": each, "digest": commit_fields(salt, each).hex()}
+            for each in patterns
+        ],
+        "leaves": [f"{n}" for n in range(44)],
+        "proofs": [
+            {
+                "size": size,
+                "indices": indices,
+                "proof": _hex(prove_some(hashes[:size], indices)),
+                "root": merkle.root(hashes[:size]).hex(),
+            }
+            for size, indices in shown
+        ],
+    }
