@@ -255,6 +255,44 @@ def ciphertext_of(folder: Path) -> list[bytes]:
     return [row[0] for row in rows]
 
 
+def test_what_a_crash_left_to_be_finished_is_written_over_unseen(tmp_path: Path) -> None:
+    """Nobody knows any more what to search for: then the files are written anew."""
+    folder = tmp_path / "vault"
+    vault = filled(folder)
+    hidden = [value for value in hidden_of(folder) if value not in ciphertext_of(folder)]
+    for connection in (vault._files.db, vault._files.keys):
+        connection.execute("PRAGMA secure_delete = OFF").fetchall()
+    vault.erasures.finish = crash  # type: ignore[method-assign]  # as kill -9 between the steps
+    with pytest.raises(KeyboardInterrupt):
+        erase(vault)
+    vault.close()
+    assert left_of(folder, hidden)
+    with Vault.open(folder, VAULT_KEY) as again:
+        assert left_of(folder, hidden) == []
+        check_the_others(again)
+
+
+def crash(_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_the_copy_before_is_written_over_too(tmp_path: Path) -> None:
+    """Whoever still has the old file open, or linked, finds nothing in it."""
+    disk = tmp_path / "key-disk"
+    disk.mkdir()
+    with filled(tmp_path / "vault") as vault:
+        vault.copy_keys(disk / "keys.db")
+        (disk / ".keys.db.new").write_bytes((disk / "keys.db").read_bytes())
+        (tmp_path / "seen").hardlink_to(disk / "keys.db")
+        (tmp_path / "cut-off").hardlink_to(disk / ".keys.db.new")
+        hidden = hidden_of(tmp_path / "vault")
+        assert (tmp_path / "seen").read_bytes().strip(b"\x00")
+        erase(vault)
+    for name in ("seen", "cut-off"):
+        assert not (tmp_path / name).read_bytes().strip(b"\x00")
+    assert left_of(tmp_path, hidden) == []
+
+
 def test_the_search_finds_every_piece_that_matters(tmp_path: Path) -> None:
     wrapped = bytes(range(60))
     for start in range(31):

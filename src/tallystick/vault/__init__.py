@@ -9,7 +9,7 @@ Invariant: what lies in a vault's files says nothing without the vault's key.
 from __future__ import annotations
 
 from tallystick.vault.archive import Archive, Expected, Finding, Outcome, Watermark
-from tallystick.vault.delivery import Head, Letter, open_delivery, seal_delivery
+from tallystick.vault.delivery import Head, Letter, open_delivery, read_head, seal_delivery
 from tallystick.vault.erasure import BodyErased, Erased
 from tallystick.vault.kept import BusinessKey, Kept, kind_of
 from tallystick.vault.post import Message, Owed, Sent
@@ -39,5 +39,6 @@ __all__ = [
     "Watermark",
     "kind_of",
     "open_delivery",
+    "read_head",
     "seal_delivery",
 ]

@@ -60,7 +60,7 @@ from tallystick.protocol.transaction import (
     signing_bytes,
     transaction_id,
 )
-from tallystick.vault import Message, Recorded, Vault
+from tallystick.vault import Message, Read, Recorded, Vault
 from tallystick.vault import Sent as Delivered
 
 PENDING = "pending"
@@ -246,7 +246,7 @@ class Office:
         exceptions = issuer.exceptions if issuer else []
         for code, number in ((each.code, n) for each in exceptions for n in each.numbers):
             one = self.vault.find(code, number)
-            if one is not None and one.tx_id is not None and one.n is not None:
+            if one is not None and one.state == "recorded" and one.tx_id and one.n is not None:
                 body = ((code, number), *self.vault.get(code, number))
                 messages += self._drafting.messages(self._archive, one.tx_id, one.n, [body])
         self.vault.outbox.put(messages, at=self._clock())
@@ -301,6 +301,10 @@ class Office:
 
     def _keep(self, acts: list[Act], answers: dict[int, Issued]) -> list[Act]:
         """Put the bodies into the vault; an act whose body it does not take is out of the batch."""
+        at = self._clock()
+        undone = [bill for act in acts if (bill := undone_by(act.item)) is not None]
+        read = Read(at=at, who=self.org, what="read", why="reversal")
+        self.vault.note_reads([(*bill, read) for bill in undone])
         while acts:
             bodies = [(act, one) for act in acts for one in act.prepared()]
             try:
@@ -401,7 +405,7 @@ class Office:
         bodies = []
         for bill in bills:
             standing = None if bill in at_hand else self.vault.find(*bill)
-            if standing is None or standing.state != "recorded":
+            if standing is None or standing.state not in ("recorded", "erased"):
                 bodies.append((bill, *(at_hand.get(bill) or self.vault.get(*bill))))
         letters = [
             self._holders.letter(tx_id, n, body, secret, holder) for _, body, secret in bodies
