@@ -89,15 +89,14 @@ class Rows:
 
     def scan(self, kind: type[R], prefix: str) -> Iterator[R]:
         start = row_key(kind.KIND, prefix)
-        for key in sorted(key for key in self.data if isinstance(key, str)):
-            if key.startswith(start):
-                yield decode(self.data[key], kind)
+        found = (key for key in self.data if isinstance(key, str) and key.startswith(start))
+        for key in sorted(found):
+            yield decode(self.data[key], kind)
 
     def scan_slots(self, kind: type[R], code: int, first: int, last: int) -> Iterator[R]:
         low, high = slot_key(code, first), slot_key(code, last)
-        for key in sorted(key for key in self.data if isinstance(key, int)):
-            if low <= key <= high:
-                yield decode(self.data[key], kind)
+        for key in sorted(key for key in self.data if isinstance(key, int) and low <= key <= high):
+            yield decode(self.data[key], kind)
 
     def mark(self) -> int:
         return len(self._undo)

@@ -171,8 +171,8 @@ class Claims:
         named = {"bill": held.bill, "claim": held.claim, "terms": held.terms}
         return {"nonce": self.world.nonce(), **named}
 
-    def renew_item(self, held: Held, until: str) -> Renew:
-        return Renew(**self._of(held), until=until)
+    def renew_item(self, held: Held, until: str, **fields: Any) -> Renew:
+        return Renew(**self._of(held), until=until, **fields)
 
     def release_item(self, held: Held) -> ReleaseLock:
         return ReleaseLock(**self._of(held), reason="withdrawn")
@@ -183,10 +183,11 @@ class Claims:
     def settle_item(self, held: Held, amount: int, reason: str | None = None) -> Settle:
         return Settle(**self._of(held), amount=amount, decision=digest("yes"), reason=reason)
 
-    def settled_before_item(self, held: Held, amount: int, paid_at: str) -> SettledBefore:
-        return SettledBefore(
-            **self._of(held), amount=amount, decision=digest("paid"), paid_at=paid_at
-        )
+    def settled_before_item(
+        self, held: Held, amount: int, paid_at: str, reason: str | None = None
+    ) -> SettledBefore:
+        named = self._of(held) | {"amount": amount, "decision": digest("paid")}
+        return SettledBefore(**named, paid_at=paid_at, reason=reason)
 
     def settle(self, held: Held, amount: int, reason: str | None = None) -> Bill:
         return self.do(held.org, "bills.settle", self.settle_item(held, amount, reason))

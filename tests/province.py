@@ -25,6 +25,7 @@ from tallystick.contracts.bills.records.bills import (
     PARTS,
     Allotment,
     Bill,
+    Series,
     TypeRules,
     allotment_id,
     format_bill_id,
@@ -185,7 +186,8 @@ class Province(Acts):
 
     def audit(self) -> None:
         """N1, N2, N4, V2, V6 and V7 over every row that there is."""
-        for code in CODES:
+        for series in self.rows.scan(Series, ""):
+            code = int(series.id)
             blocks = list(self.rows.scan(Allotment, f"{code}/"))
             bills = list(self.rows.scan_slots(Bill, code, 1, 9_999_999_999))
             for block in blocks:
@@ -218,6 +220,9 @@ class Province(Acts):
             assert (bill.state, bill.good, bill.amounts) == ("void", False, {})
             return
         assert bill.root is not None
+        if bill.bill_kind == "paper":
+            assert bill.paper_of is not None
+            return
         if bill.bill_kind == "red":
             assert bill.reversal_of is not None
             assert bill.id in self.bill(bill.reversal_of).reversed_by

@@ -1,177 +1,80 @@
-"""The contract beside a model that a child could follow: numbers in a dict, money in a list.
+"""All that may happen to a bill, in any order, beside the model; the whole world audited each time.
 
-Each step asks the model whether the act is in order, lets the contract do it, and audits the whole
-world. A dry run of the same act must have said the same and left no trace.
+The rules are in `bills_machine` and `claims_machine`, what the model knows in `bill_model`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
+from bill_model import Face
+from bills_machine import PART, Bills, Numbers
+from claims_acts import audit_claims
+from claims_machine import Holders, Offices, Plans
 from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from province import CODE, PARTIAL, Province, left, parts
+from hypothesis.stateful import invariant
+from paper_acts import audit_paper
+from province import left
 
-from tallystick.contracts.bills.items.bills import Block, GiveBack, Recall, VoidNumbers
-from tallystick.protocol.transaction import Item
-
-SIZE = 30
-"""Numbers of the block that the model looks after: collisions are what it is about."""
-NUMBERS = st.integers(min_value=1, max_value=SIZE + 2)
-MODEL_CODES = st.sampled_from([CODE, PARTIAL])
-TOTALS = st.integers(min_value=0, max_value=40).map(lambda n: n * 100)
+from tallystick.contracts.bills.records.bills import Bill, live_lock
 
 
-@dataclass
-class Model:
-    """The fates of the numbers of one code, and what is left of each bill."""
-
-    fates: dict[int, str] = field(default_factory=dict)
-    money: dict[int, list[int]] = field(default_factory=dict)
-    """Totals of a blue bill and of its red ones, these negative."""
-    size: int = SIZE
-
-    def free(self, number: int) -> bool:
-        return 1 <= number <= self.size and number not in self.fates
-
-    def used(self) -> int:
-        """Highest number that the holder itself used."""
-        own = [n for n, fate in self.fates.items() if fate in ("blue", "red", "void")]
-        return max(own, default=0)
-
-    def tail(self, start: int, end: int) -> bool:
-        """N6: unused, and nothing remains above."""
-        inside = self.used() < start <= end <= self.size
-        return inside and all(
-            self.free(n) if n <= end else not self.free(n) for n in range(start, self.size + 1)
-        )
-
-
-class Contract(RuleBasedStateMachine):
-    """One hospital, two codes, one small block of each."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.world = Province()
-        self.models = {CODE: Model(), PARTIAL: Model()}
-        for code in self.models:
-            self._run(
-                "hospital", "bills.give_back", self._range(GiveBack, code, SIZE + 1, 1_000), True
-            )
-
-    def _run(self, sender: str, action: str, item: Item, expected: bool) -> bool:
-        """The dry run, then the act: both as the model expects; refused leaves no trace."""
-        world = self.world
-        before, mark, index = dict(world.rows.data), world.rows.mark(), world.index
-        dry = world.act(sender, action, item)
-        world.rows.rollback(mark)
-        assert world.rows.data == before
-        world.index = index
-        outcomes = world.act(sender, action, item)
-        assert outcomes == dry
-        assert (outcomes == ["accepted"]) == expected, (action, item, outcomes)
-        if not expected:
-            assert world.rows.data == before
-        return expected
-
-    def _range(self, kind: Any, code: int, start: int, end: int) -> Item:
-        item: Item = kind(
-            nonce=self.world.nonce(),
-            code=code,
-            level=3,
-            first=1,
-            start=start,
-            end=end,
-            reason="test",
-        )
-        return item
-
-    @rule(code=MODEL_CODES, number=NUMBERS, total=TOTALS)
-    def issue(self, code: int, number: int, total: int) -> None:
-        model = self.models[code]
-        item = self.world.issue_item(number, total, code=code)
-        fine = model.free(number) and (total > 0 or code == PARTIAL)
-        if self._run("hospital", "bills.issue", item, fine):
-            model.fates[number] = "blue"
-            model.money[number] = [total]
-
-    @precondition(lambda self: any(model.money for model in self.models.values()))
-    @rule(data=st.data(), number=NUMBERS, total=TOTALS, whole=st.booleans())
-    def reverse(self, data: st.DataObject, number: int, total: int, whole: bool) -> None:
-        code = data.draw(st.sampled_from([c for c, model in self.models.items() if model.money]))
-        model = self.models[code]
-        target = data.draw(st.sampled_from(sorted(model.money)))
-        bill = self.world.bill(code, target)
-        rest = sum(model.money[target])
-        ended = bill.state == "reversed"
-        amounts = left(bill) if whole else parts(total)
-        item = self.world.reverse_item(bill, number, **({"code": code} | amounts))
-        total = amounts["total"]
-        part = code == PARTIAL and 0 < total < rest
-        fine = not ended and model.free(number) and (total == rest or part)
-        if self._run("hospital", "bills.reverse", item, fine):
-            model.fates[number] = "red"
-            model.money[target].append(-total)
-
-    @precondition(lambda self: any(model.money for model in self.models.values()))
-    @rule(data=st.data(), red=NUMBERS, number=NUMBERS, total=TOTALS)
-    def replace(self, data: st.DataObject, red: int, number: int, total: int) -> None:
-        code = data.draw(st.sampled_from([c for c, model in self.models.items() if model.money]))
-        model = self.models[code]
-        target = data.draw(st.sampled_from(sorted(model.money)))
-        bill = self.world.bill(code, target)
-        item = self.world.replace_item(bill, red, number, code=code, total=total)
-        fine = bill.state != "reversed" and red != number and (total > 0 or code == PARTIAL)
-        fine = fine and model.free(red) and model.free(number)
-        if self._run("hospital", "bills.replace", item, fine):
-            model.fates[red], model.fates[number] = "red", "blue"
-            model.money[target].append(-sum(model.money[target]))
-            model.money[number] = [total]
-
-    @rule(code=MODEL_CODES, start=NUMBERS, size=st.integers(min_value=0, max_value=3))
-    def void(self, code: int, start: int, size: int) -> None:
-        model, numbers = self.models[code], range(start, start + size + 1)
-        item = self._range(VoidNumbers, code, start, start + size)
-        if self._run("hospital", "bills.void_numbers", item, all(map(model.free, numbers))):
-            model.fates |= dict.fromkeys(numbers, "void")
-
-    @rule(code=MODEL_CODES, start=NUMBERS, size=st.integers(0, 5), back=st.booleans())
-    def shrink(self, code: int, start: int, size: int, back: bool) -> None:
-        model, end = self.models[code], start + size
-        kind, name = (GiveBack, "give_back") if back else (Recall, "recall")
-        item = self._range(kind, code, start, end)
-        sender = "hospital" if back else "finance"
-        if self._run(sender, f"bills.{name}", item, model.tail(start, end)):
-            model.fates |= dict.fromkeys(range(start, end + 1), name)
-
-    @rule(code=MODEL_CODES, first=NUMBERS, size=st.integers(0, 3))
-    def grant_to_a_till(self, code: int, first: int, size: int) -> None:
-        model, last = self.models[code], first + size
-        item = self.world.allot_item(
-            code=code, level=4, first=first, last=last, parent=Block(level=3, first=1)
-        )
-        numbers = range(first, last + 1)
-        fine = first > model.used() and all(map(model.free, numbers))
-        if self._run("hospital", "bills.allot", item, fine):
-            model.fates |= dict.fromkeys(numbers, "granted")
-
-    @rule(seconds=st.integers(min_value=1, max_value=600))
-    def time_passes(self, seconds: int) -> None:
-        self.world.at += seconds
+class Audited(Bills):
+    """After each step every row is as the model has it, each fen and number where it belongs."""
 
     @invariant()
     def every_row_is_in_order(self) -> None:
         self.world.audit()
+        audit_claims(self.world)
+        audit_paper(self.desk)
         for code, model in self.models.items():
             block = self.world.block_of(code)
             fates = list(model.fates.values())
             assert block.issued == fates.count("blue") + fates.count("red")
             assert block.void == fates.count("void")
-            for number, totals in model.money.items():
-                assert left(self.world.bill(code, number))["total"] == sum(totals)
+            for number, face in model.faces.items():
+                self._compare(self.world.bill(code, number), face)
+
+    def _compare(self, bill: Bill, face: Face) -> None:
+        rest = left(bill)
+        assert (rest["total"], rest["account"], rest["cash"]) == (
+            face.total,
+            face.account,
+            face.cash,
+        )
+        assert (bill.frozen is not None) == (face.frozen is not None)
+        assert (bill.reversing is not None) == (face.asked is not None)
+        lock, held = live_lock(bill, self.now), face.live(self.now)
+        assert (lock is None) == (held is None)
+        if lock is not None and held is not None:
+            assert (lock.amount, lock.cash, lock.renewals) == (
+                held.amount,
+                held.cash,
+                held.renewals,
+            )
+        known = self.desk.claims(bill)
+        assert len(known) == len(face.claims)
+        for claim, mine in zip(known, face.claims, strict=True):
+            amounts = claim.amounts
+            assert (claim.reimburser, claim.terms.purpose) == (mine.org, mine.purpose)
+            assert amounts.get("settled", 0) + amounts.get("fixed", 0) == mine.paid
+            assert amounts.get("due", 0) == mine.due
+            assert amounts.get("recovered", 0) + amounts.get("waived", 0) == mine.back
 
 
-TestContract = Contract.TestCase
-TestContract.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+class NumberContract(Numbers, Audited):
+    """Every act that changes a number."""
+
+
+class BillContract(Holders, Plans, Offices, Audited):
+    """Every act that changes a bill, what is claimed of it, or who may claim it."""
+
+    def begin(self) -> None:
+        """Two have claimed already."""
+        for org, amount, cash in (("fund", 500, True), ("insurer", 400, False)):
+            face = self.models[PART].faces[1]
+            self.settle_all(self.world.bill(PART, 1), face, org, amount, cash=cash)
+
+
+TestNumbers = NumberContract.TestCase
+TestNumbers.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestBills = BillContract.TestCase
+TestBills.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
