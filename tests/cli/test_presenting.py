@@ -31,6 +31,7 @@ from tallystick.keyring import KeySigner, signer_from_seed
 from tallystick.node import Node
 from tallystick.protocol.transaction import Item
 from tallystick.protocol.values import format_instant
+from tallystick.vault import Vault
 
 PATTERNS = ("items/*", "payer/name")
 READER = ("--for", "finance", "--purpose", "audit")
@@ -197,6 +198,25 @@ def test_what_is_not_consented_or_not_there_is_refused(holder: Holder, tmp_path:
     assert holder.present(shown, "--by", by, "--statute").code == 2
     assert holder.present(shown, "--by", tmp_path / "none.json").code == 2
     assert not shown.exists()
+
+
+def test_the_vaults_log_says_who_was_shown_what(holder: Holder, tmp_path: Path) -> None:
+    by = holder.consent()
+    assert holder.present(tmp_path / "shown.json", "--by", by).code == 0
+    assert holder.present(tmp_path / "no.json", "--by", by, fields=("payer/id_number",)).code == 1
+    key = load_vault(holder.counter.key("vault"), None).secret
+    with Vault.open(holder.counter.folder / "vault", key) as vault:
+        reads = vault.reads(holder.counter.code, 1)
+        told = [(each.who, each.what, each.why, each.paths) for each in reads]
+        assert told == [
+            ("finance", "disclosed", "audit", list(PATTERNS)),
+            ("finance", "refused", "not_consented", ["payer/id_number"]),
+        ]
+        vault.erase(holder.counter.code, 1, bytes(32), at=int(Clock().now()))
+    erased = holder.present(tmp_path / "erased.json", "--by", by)
+    assert erased.code == 2
+    assert "cli.no_body" in erased.err
+    assert "erased" in erased.err
 
 
 def test_a_statute_shows_what_its_reader_is_granted(holder: Holder, tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
 """`tally present` and `tally bills slip`: files for others to check.
 
-Invariant: nothing leaves a vault here but the fields that were named and that the right covers.
+Invariant: nothing leaves a vault here but the fields that were named and that the right covers, and
+the vault's log says so first.
 See docs/spec/presentation.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -16,8 +18,9 @@ from tallystick.cli import options, out
 from tallystick.cli.failures import fail
 
 if TYPE_CHECKING:
-    from tallystick.apps.bills.presenting import Basis, Held
+    from tallystick.apps.bills.presenting import Basis, Proofs
     from tallystick.ledger.view import View
+    from tallystick.vault import Vault
 
 BASIS_BYTES_MAX = 64 * 1024
 
@@ -62,11 +65,11 @@ def present(
 
     The reader checks the file with `tally verify FILE --for ORG --purpose WORD`.
     """
-    from tallystick.apps.bills.presenting import present as make
-    from tallystick.apps.bills.presenting import prove_right
+    from tallystick.apps.bills.presenting import present_kept, prove_right
     from tallystick.cli.founding import write_new
     from tallystick.cli.inputs import parse_bill
     from tallystick.contracts.bills.records.bills import format_bill_id
+    from tallystick.engines.clock import Clock
 
     if (by is None) == (not statute):
         fail(
@@ -78,17 +81,18 @@ def present(
             todo=("二者取其一", "name one of the two"),
         )
     code, number = parse_bill(bill)
-    private = _held(vault, vault_key, vault_passphrase_file, (code, number))
 
-    def prove(view: View, note: bytes) -> bytes:
+    def prove(view: View, note: bytes) -> Proofs:
         basis = _by_statute(view, audience, code) if by is None else _read(by)
-        proofs = prove_right(view, note, format_bill_id(code, number), basis, audience=audience)
-        return make(private, proofs, fields, audience=audience, purpose=purpose)
+        return prove_right(view, note, format_bill_id(code, number), basis, audience=audience)
 
-    data = _proven(folder, prove, keepers, wait, log_key, passphrase_file)
+    with _vault(vault, vault_key, vault_passphrase_file, (code, number)) as opened:
+        proofs = _proven(folder, prove, keepers, wait, log_key, passphrase_file)
+        told: dict[str, Any] = {"audience": audience, "purpose": purpose, "at": int(Clock().now())}
+        data = present_kept(opened, proofs, fields, **told)
     write_new(output, data, private=True)
-    told = f"tally verify {output} --for {audience} --purpose {purpose}"
-    out.say(f"{output}: {len(data):,} bytes, readable by you alone; its reader runs: {told}")
+    run = f"tally verify {output} --for {audience} --purpose {purpose}"
+    out.say(f"{output}: {len(data):,} bytes, readable by you alone; its reader runs: {run}")
 
 
 def slip(
@@ -153,21 +157,24 @@ def _proven(
     return make_proofs(folder, prove, keepers_min=keepers, wait_seconds=wait, log_signer=signer)
 
 
-def _held(folder: Path, key: Path, passphrase_file: Path | None, bill: tuple[int, int]) -> Held:
-    """Body and secret out of a vault."""
-    from tallystick.apps.bills.presenting import Held
+@contextmanager
+def _vault(
+    folder: Path, key: Path, passphrase_file: Path | None, bill: tuple[int, int]
+) -> Iterator[Vault]:
+    """The vault that has the body of this bill."""
     from tallystick.cli.inputs import load_vault
     from tallystick.vault import Vault
 
     if not folder.is_dir():
         raise FileNotFoundError(2, "no such folder", str(folder))
     with Vault.open(folder, load_vault(key, passphrase_file).secret) as opened:
-        if opened.find(*bill) is None:
+        standing = opened.find(*bill)
+        if standing is None or standing.state == "erased":
             fail(
                 *("cli.no_body", "此库中没有该票据的内容", "this vault has no body of that bill"),
-                detail="{}:{:010d}".format(*bill),
+                detail="{}:{:010d} {}".format(*bill, "erased" if standing else "").strip(),
             )
-        return Held(*opened.get(*bill))
+        yield opened
 
 
 def _read(by: Path) -> Basis:

@@ -21,6 +21,7 @@ from tallystick.contracts.bills.items.holders import (
     SaidMandate,
     SaidRevoke,
 )
+from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.kit.acts import Said, act_id, act_message
 from tallystick.keyring import KeySigner, signer_from_seed
 from tallystick.protocol.canonical import decode, encode
@@ -138,5 +139,9 @@ def test_a_file_of_another_format_is_none() -> None:
 def test_a_right_that_names_nothing_and_a_bill_that_is_none_are_refused(bench: Bench) -> None:
     with pytest.raises(ValueError, match="consent, a mandate or a statute"):
         bench.proofs(bench.first, Basis())
+    for basis in (Basis(consent="a" * 64, fields=FIELDS), Basis(mandate="a" * 64, fields=FIELDS)):
+        with pytest.raises(Rejected, match="no bills") as caught:
+            bench.proofs(bench.first, basis)
+        assert caught.value.reason is BillsReason.CONSENT_UNKNOWN
     with pytest.raises(Rejected, match="nothing befell"):
         bench.proofs("33060126:0000000999", bench.basis)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from functools import partial
+from typing import Literal, Protocol, TypeVar
 
 from tallystick.apps.bills.fields import Fields, covers
 from tallystick.apps.bills.showing import (
@@ -43,7 +44,13 @@ from tallystick.protocol.canonical import Record, decode, encode, replace
 from tallystick.protocol.errors import Malformed, Rejected, VerificationFailed
 from tallystick.protocol.multiproof import prove_some
 from tallystick.protocol.receipt import Receipt, StateDocument
-from tallystick.protocol.row import row_key
+from tallystick.protocol.row import Row, row_key
+from tallystick.vault import Vault
+
+R = TypeVar("R", bound=Row)
+
+NOT_CONSENTED = "not_consented"
+"""Why a vault's log says that a presentation was refused."""
 
 
 class Private(Protocol):
@@ -124,6 +131,31 @@ def present_many(requests: Sequence[Request], *, audience: str, purpose: str) ->
         yield present(each.private, each.proofs, each.show, audience=audience, purpose=purpose)
 
 
+def present_kept(
+    vault: Vault,
+    proofs: Proofs,
+    show: Sequence[str],
+    *,
+    audience: str,
+    purpose: str,
+    at: int,
+) -> bytes:
+    """`present` out of a vault, whose log of reads says it before the answer is given.
+
+    `KeyError`: never put there, or erased. What the right does not cover is logged as refused.
+    """
+    code, number = parse_bill_id(proven_bill(proofs.receipt).id)
+    private = Held(*vault.get(code, number))
+    note = partial(vault.note_read, code, number, at=at, who=audience, paths=show)
+    try:
+        data = present(private, proofs, show, audience=audience, purpose=purpose)
+    except VerificationFailed:
+        note(what="refused", why=NOT_CONSENTED)
+        raise
+    note(what="disclosed", why=purpose)
+    return data
+
+
 def _choose(paths: Sequence[str], show: Sequence[str], fields: Fields | None) -> list[int]:
     """The indices of the paths that are to be shown."""
     for pattern in show:
@@ -201,12 +233,14 @@ class Prover:
 
     def _right(self, bill: Bill, basis: Basis, audience: str) -> Right:
         if basis.consent is not None:
-            rows = [self._document(row_key(Consent.KIND, basis.consent))]
+            key = row_key(Consent.KIND, basis.consent)
+            self._check_given(key, Consent)
+            rows = [self._document(key)]
             return Right(kind="consent", rows=rows, fields=basis.fields)
         if basis.mandate is not None:
             key = row_key(Mandate.KIND, basis.mandate)
-            mandate, kind = self._view.get(key, Mandate), None
-            if mandate is not None and not mandate.types:
+            kind = None
+            if not self._check_given(key, Mandate).types:
                 code, _ = parse_bill_id(bill.id)
                 type_id = type_row_id(code // 100, bill.type_version)
                 kind = self._document(row_key(BillType.KIND, type_id))
@@ -223,6 +257,13 @@ class Prover:
         above = [] if grant is None else issuers(self._view, grant)
         rows = [self._document(row_key(Authority.KIND, org)) for org in (audience, *above)]
         return Right(kind="statute", rows=rows, grant=basis.statute)
+
+    def _check_given(self, key: str, kind: type[R]) -> R:
+        """The row of an act, if it was ever entered: whether it still holds, the reader sees."""
+        row = self._view.get(key, kind)
+        if row is None:
+            raise Rejected(BillsReason.CONSENT_UNKNOWN, f"no {key}", path="basis")
+        return row
 
     def _document(self, key: str) -> StateDocument:
         if key not in self._documents:
