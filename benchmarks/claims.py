@@ -29,6 +29,7 @@ from tallystick.contracts.bills.items.holders import (
 from tallystick.contracts.bills.records.bills import BillId, format_bill_id
 from tallystick.contracts.bills.records.claims import Terms
 from tallystick.contracts.kit.acts import act_id, act_message
+from tallystick.engines.embedded import EmbeddedEngine
 from tallystick.keyring import KeySigner, signer_from_seed
 from tallystick.ledger.sqlite import WAL_BYTES_SOFT_MAX
 from tallystick.protocol.entry import ACCEPTED
@@ -198,8 +199,14 @@ def _consents(market: Market, figures: Figures) -> None:
         act = Act(key=one.key.public_key, salt=one.key.salt, signature=signature)
         items.append(GiveConsent(nonce=secrets.token_bytes(16), said=said, act=act))
     signed = [market.signed("bills.consent/1", some) for some in _parts(items, ACTS_TOGETHER)]
-    rate = len(items) / sum(market.run([data]) for data in signed)
-    figures.add(Figure("consent", rate, "items/CPU-s", rate / references.verifying(), "R3", 0.5))
+    verifying = references.verifying()
+    with EmbeddedEngine(market.ledger) as engine:
+        start = time.perf_counter()
+        for answer in [engine.submit(data) for data in signed]:
+            if set(answer.result(120).outcomes) != {ACCEPTED}:
+                raise RuntimeError("a consent of the load was refused")
+        rate = len(items) / (time.perf_counter() - start)
+    figures.add(Figure("consent", rate, "items/s", rate / verifying, "R3", 0.5))
 
 
 def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -85,6 +85,22 @@ def test_it_shows_four_frauds_refused_in_both_languages(demo: Path) -> None:
     assert "FALSE, step 2" in said
 
 
+def test_it_tells_the_life_of_a_bill_and_leaves_what_a_stranger_can_check(demo: Path) -> None:
+    said = re.sub(r"[\s│]+", "", (demo / "said").read_text())
+    for told in (
+        *("票据自动送达钱包", "长期授权", "bills.claim_cap", "分割单", "bills.rev_locked"),
+        *("追回归零", "bills.claim_paper", "仅对一家一用途有效", "16+1red+1void+2returned"),
+        "2of2",
+    ):
+        assert told in said
+    trust, life = ("--trust", demo / "trust" / "trust.json"), demo / "life"
+    shown = ("verify", life / "presentation.json", *trust, "--purpose", "claim")
+    assert tally(*shown, "--for", "insurer-02").code == 0
+    assert tally(*shown, "--for", "insurer-01").code == 3
+    assert tally("verify", life / "slip-1.json", *trust).code in (0, 3)
+    assert done("bills", "audit", life / "block.audit", *trust).code == 0
+
+
 def test_what_it_leaves_is_a_sound_ledger_that_commands_read(demo: Path) -> None:
     ledger = demo / "ledger"
     assert done("doctor", ledger, "--json").json["sound"] is True
@@ -117,7 +133,7 @@ def test_the_page_runs_no_script_and_loads_nothing(demo: Path) -> None:
     assert 'lang="zh-CN"' in text and "block leaf" in text and "bills.body_mismatch" in text
     assert page.tags.count("h1") == 1 and "main" in page.tags
     regions = re.findall("aria-label='([^']+)'", text)
-    assert len(set(regions)) == len(regions) == 3, "regions of one name cannot be told apart"
+    assert len(set(regions)) == len(regions) == 4, "regions of one name cannot be told apart"
     assert "A page proves nothing" in text
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,7 @@ from tallystick.cli import out
 if TYPE_CHECKING:
     from tallystick.cli.demo_bills import Figures, Market
     from tallystick.cli.demo_frauds import Fraud
+    from tallystick.cli.demo_page import Told
     from tallystick.cli.demo_processes import Processes
     from tallystick.cli.demo_world import World
     from tallystick.node import Node
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 BILLS_MIN = 300
 PROOFS_MIN = 100
 FRAUDS_EACH = 40
+LIFE_NUMBERS = 20
+"""More than the bills and red bills of one patient take."""
 
 
 @dataclass(slots=True)
@@ -42,6 +46,7 @@ class Outcome:
     keeper: dict[str, Any]
     archive: dict[str, Any]
     shown: tuple[Path, str, Verified]
+    life: list[Told]
     proofs: int
     verify_seconds: float
     seconds: float = 0.0
@@ -96,7 +101,9 @@ def demo(
 
 def _tell(world: World, node: Node, running: Processes, bills: int) -> Outcome:
     from tallystick.cli.demo_bills import issue_bills, open_market, prepare_numbers, undo_some
+    from tallystick.cli.demo_ends import end_life, erase, prepare_life
     from tallystick.cli.demo_frauds import try_frauds
+    from tallystick.cli.demo_life import begin_life, tell_life
     from tallystick.cli.demo_processes import wait_for_archive
 
     for org in ("finance", "health"):
@@ -104,9 +111,15 @@ def _tell(world: World, node: Node, running: Processes, bills: int) -> Outcome:
     running.start_archive()
     reversals, replacements = max(PROOFS_MIN + 5, bills // 50), max(5, bills // 200)
     size = -(-bills // len(world.hospitals)) + reversals + 2 * replacements + 2 * FRAUDS_EACH
+    size += LIFE_NUMBERS
     numbers = prepare_numbers(world, node, 1_000 * -(-size // 1_000))
     out.say(f"Numbers go down: province, city, county, hospital ({numbers:,} numbers)", "bold")
-    with open_market(world, node, 1_000 * -(-size // 1_000)) as market, out.progress() as bar:
+    block = 1_000 * -(-size // 1_000)
+    with (
+        open_market(world, node, block) as market,
+        out.progress() as bar,
+        ExitStack() as stack,
+    ):
         task = bar.add_task("issuing", total=bills)
         issue_bills(market, bills, lambda done: bar.update(task, completed=done))
         out.say(
@@ -118,15 +131,23 @@ def _tell(world: World, node: Node, running: Processes, bills: int) -> Outcome:
         )
         frauds = try_frauds(market, FRAUDS_EACH)
         _print_frauds(frauds)
+        life = stack.enter_context(begin_life(market, world.folder / "wallet"))
+        prepare_life(life)
         bar.update(task, description="finance archives", total=None)
         wait_for_archive(world, running, [each.org for each in world.hospitals])
+        bar.update(task, description="a patient's bills")
+        tell_life(life)
+        end_life(life)
         archive = running.stop("archive")
+        erase(life)
+        _print_life(life.told)
         out.say(f"Finance's archive has checked {archive['archived']:,} bodies", "bold")
         bar.update(task, description="a third keeper catches up")
         keeper = _catch_up(running)
         bar.update(task, description="keepers co-sign")
         files, shown, verify_seconds = _prove(market, running, frauds)
-    return Outcome(market.figures, frauds, keeper, archive, shown, len(files), verify_seconds)
+    figures, told = market.figures, life.told
+    return Outcome(figures, frauds, keeper, archive, shown, told, len(files), verify_seconds)
 
 
 def _catch_up(running: Processes) -> dict[str, Any]:
@@ -212,6 +233,12 @@ def _print_frauds(frauds: list[Fraud]) -> None:
     out.lines_table(("fraud", "reason", "说明 / why"), rows)
 
 
+def _print_life(told: list[Told]) -> None:
+    rows = [(f"{each.zh}\n{each.en}", each.found) for each in told]
+    out.say("The life of a bill", "bold")
+    out.lines_table(("step", "result"), rows)
+
+
 def _summary(told: Outcome) -> list[Any]:
     from tallystick.cli.demo_page import Line
 
@@ -252,20 +279,24 @@ def _leave_page(world: World, told: Outcome) -> None:
     path, bill, found = told.shown
     trust = shlex.quote(str(world.trust))
     ledger = shlex.quote(str(world.ledger))
-    tally = out.program()
+    tally, life = out.program(), shlex.quote(str(world.folder / "life"))
     commands = [
         f"{tally} verify {shlex.quote(str(path))} --status --trust {trust}",
         f"{tally} verify {shlex.quote(str(world.folder / 'receipts'))} --trust {trust}",
         f"sed 's/\"total\":[0-9]/&0/' {shlex.quote(str(path))} > forged.json",
         f"{tally} verify forged.json --trust {trust}",
         f"{tally} bills show {bill} --dir {ledger}",
+        f"{tally} verify {life}/presentation.json --for insurer-02 --purpose claim --trust {trust}",
+        f"{tally} verify {life}/slip-1.json --trust {trust}",
+        f"{tally} bills audit {life}/block.audit --trust {trust}",
         f"{tally} doctor {ledger}",
     ]
     frauds = [Refused(*each.title, each.reason, each.zh, each.en) for each in told.frauds]
     shown = Shown(bill, found.verdict, found.steps, str(path))
     page = world.folder / "index.html"
     page.write_text(
-        render(world.network.hex(), _summary(told), frauds, shown, commands), encoding="utf-8"
+        render(world.network.hex(), _summary(told), told.life, frauds, shown, commands),
+        encoding="utf-8",
     )
     out.say(f"\nThe page: {page}")
     out.say("Try and tamper:", "bold")

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tallystick.apps.bills.acts import Issued, Replacement, Reversal
+from tallystick.apps.bills.addresses import FOLDER, Addresses
 from tallystick.apps.bills.catalogue import TYPES, Scene
 from tallystick.apps.bills.drafting import Recipient
 from tallystick.apps.bills.generate import make_draft
@@ -59,6 +60,8 @@ class Market:
     offices: list[tuple[Hospital, Office]]
     block_size: int
     figures: Figures
+    addresses: Addresses
+    """Of the first office's payers."""
     bills: list[tuple[int, Issued]] = field(default_factory=list)
     """(office, bill) that still stand as issued."""
     gone: list[Issued] = field(default_factory=list)
@@ -135,18 +138,25 @@ def open_market(world: World, node: Node, block_size: int) -> Iterator[Market]:
     desk = _TimedDesk(node, figures)
     archive = Recipient("finance", world.delivery.public_key)
     with ExitStack() as stack:
-        offices = []
+        offices: list[tuple[Hospital, Office]] = []
+        addresses = None
         for each in world.hospitals:
             each.folder.mkdir(parents=True, mode=0o700)
+            opened_addresses = Addresses.open(each.folder / FOLDER, each.vault_key.secret)
+            stack.enter_context(opened_addresses)
+            addresses = addresses or opened_addresses
             opened = office_over(
                 desk,
                 each.folder,
                 signer=each.signer,
                 vault_key=each.vault_key,
                 archive=archive,
+                addresses=opened_addresses,
             )
             offices.append((each, stack.enter_context(opened)))
-        market = Market(world, node, offices, block_size, figures)
+        if addresses is None:
+            raise ValueError("a province without a hospital")
+        market = Market(world, node, offices, block_size, figures, addresses)
         market.mailbox.mkdir(mode=0o700, exist_ok=True)
         yield market
 

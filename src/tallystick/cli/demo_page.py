@@ -13,6 +13,14 @@ from tallystick.cli.verdicts import LIMITS, VERDICTS_ZH
 from tallystick.verify import Step, Verdict
 
 
+class Told(NamedTuple):
+    """One step of the story, in two languages, and what came of it."""
+
+    zh: str
+    en: str
+    found: str
+
+
 class Line(NamedTuple):
     """One figure of the summary: what it is, in two languages, and how much."""
 
@@ -69,6 +77,7 @@ pre { white-space: pre-wrap; padding: .9rem 1rem; border: 1px solid var(--line);
 def render(
     network: str,
     summary: Iterable[Line],
+    life: Iterable[Told],
     frauds: Iterable[Refused],
     shown: Shown,
     commands: Sequence[str],
@@ -87,6 +96,7 @@ def render(
             f"<code>{escape(network)}</code></p>",
             "</header><main>",
             _section("本次演示", "What happened", _summary(summary)),
+            _section("一张票据的一生", "The life of a bill", _life(life)),
             _section("四种造假，均被拒绝", "Four frauds, each refused", _frauds(frauds)),
             _section("一张票据的离线核验", "One bill, verified offline", _verified(shown)),
             _section("亲手试试", "Try it yourself", _commands(commands)),
@@ -121,6 +131,15 @@ def _summary(lines: Iterable[Line]) -> str:
         for line in lines
     )
     return _table("本次演示 What happened", ("项目 item", "数量 count#", "每秒 a second#"), rows)
+
+
+def _life(told: Iterable[Told]) -> str:
+    rows = (
+        f"<tr><th scope='row'>{escape(one.zh)}<br><span lang='en' class='soft'>{escape(one.en)}"
+        f"</span></th><td><code>{escape(one.found)}</code></td></tr>"
+        for one in told
+    )
+    return _table("一张票据的一生 The life of a bill", ("步骤 step", "结果 result"), rows)
 
 
 def _frauds(frauds: Iterable[Refused]) -> str:

@@ -53,7 +53,15 @@ INSURERS = {
 _ALLOTS = ["bills.allot", "bills.recall", "bills.suspend_allotment", "bills.resume_allotment"]
 _ISSUES = [
     *("bills.issue", "bills.reverse", "bills.replace", "bills.withhold", "bills.release"),
-    *("bills.give_back", "bills.void_numbers"),
+    *("bills.give_back", "bills.void_numbers", "bills.reversal_request", "bills.cancel_reversal"),
+    *("bills.exchange", "bills.confirm_printed", "bills.cancel_exchange", "bills.recover"),
+    *("bills.reprint", "bills.declare_lost", "bills.rebind", "bills.plan", "bills.answer"),
+    *("bills.account_block", "bills.account_period", "bills.order_erasure", "bills.erased"),
+]
+_CLAIMS = [
+    *("bills.lock", "bills.renew", "bills.release_lock", "bills.reject", "bills.settle"),
+    *("bills.settled_before", "bills.supplement", "bills.claw_back", "bills.accept_plan"),
+    *("bills.waive_share", "bills.ready", "bills.book", "bills.unbook", "bills.erased"),
 ]
 
 
@@ -181,6 +189,8 @@ def _founder(org: str, root: bytes, key: bytes) -> FoundingOrg:
         actions = _ALLOTS
     elif org.startswith("hospital"):
         actions = _ISSUES
+    elif org.startswith("insurer"):
+        actions = _CLAIMS
     else:
         actions = []
     grants = [FoundingGrant(actions=actions, depth=8 if org == "finance" else 0)] if actions else []

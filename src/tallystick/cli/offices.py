@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tallystick.apps.bills.addresses import Addresses
 from tallystick.apps.bills.drafting import Recipient
 from tallystick.apps.bills.holders import derive_holder_key
 from tallystick.apps.bills.office import Office
@@ -44,6 +45,7 @@ def office_over(
     signer: KeySigner,
     vault_key: VaultKey,
     archive: Recipient | None = None,
+    addresses: Addresses | None = None,
 ) -> Iterator[Office]:
     """The office of whose key it is, its vault in `folder`; what was under way is settled first.
 
@@ -63,6 +65,7 @@ def office_over(
             view=desk.view,
             clock=desk.now,
             archive=archive,
+            addresses=addresses,
         )
         office.resolve()
         yield office
