@@ -104,7 +104,7 @@ def account_period(
 
 
 def accept_account(how: How, account_id: AccountId) -> None:
-    """Count an account's numbers again, and accept it if you find the same."""
+    """Count an account again, and accept it. Only if you find the same."""
     from tallystick.contracts.bills.items.accounts import AcceptAccount
     from tallystick.contracts.bills.views.accounts import recount
 

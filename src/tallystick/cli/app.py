@@ -27,6 +27,7 @@ from tallystick.cli import (
     numbers,
     presenting,
     proving,
+    reserves,
     vaults,
 )
 from tallystick.cli.failures import INTERRUPTED, Failure, bug_of, failure_of
@@ -77,7 +78,7 @@ def root(
 
 
 bills = typer.Typer(no_args_is_help=True, help="Bill types, numbers, issue and reversal.")
-for group in (numbers, issuing, asking, accounting, auditing, importing):
+for group in (numbers, issuing, asking, accounting, auditing, reserves, importing):
     group.add_to(bills)
 for each in (keys, founding, keeping, proving, presenting, care, demo):
     each.add_to(app)

@@ -37,6 +37,7 @@ once its type's `ack` is met."""
 
 SCHEMAS: dict[str, type[Item]] = {
     "bills.issue/1": Issue,
+    "bills.issue_offline/1": Issue,
     "bills.reverse/1": Reverse,
     "bills.replace/1": Replace,
     "bills.withhold/1": Withhold,

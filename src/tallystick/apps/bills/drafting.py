@@ -19,6 +19,7 @@ from tallystick.contracts.bills.items.bills import Issue, Replace, Reverse
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.bills import Bill, BillType, format_bill_id
 from tallystick.contracts.bills.views.bills import find_bill, find_type
+from tallystick.contracts.kit.context import Reader
 from tallystick.ledger.view import View
 from tallystick.protocol.body import SECRET_BYTES
 from tallystick.protocol.canonical import decode, encode, replace
@@ -62,6 +63,11 @@ class Drafting:
         self._numbers = Numbers(view, self._org, at, taken=taken, places=self._places)
         self.begin()
 
+    def use(self, numbers: Numbers) -> None:
+        """Take numbers from there; for an office that has no ledger at hand."""
+        self._numbers = numbers
+        self.begin()
+
     def begin(self) -> None:
         """Begin a batch: what types there are is asked anew."""
         self._kinds: dict[int, list[BillType]] = {}
@@ -74,7 +80,7 @@ class Drafting:
             if isinstance(item, Replace):
                 self._numbers.give_back(place, item.red_number)
 
-    def new_blue(self, view: View, position: int, draft: Body) -> Act:
+    def new_blue(self, view: Reader, position: int, draft: Body) -> Act:
         """A bill out of a draft."""
         _check_kind(draft)
         place, numbers = self._numbers.take(draft.code)
@@ -155,13 +161,13 @@ class Drafting:
             for (code, number), body, secret in bodies
         ]
 
-    def _seal(self, view: View, draft: Body, **numbered: int) -> SealedBill:
+    def _seal(self, view: Reader, draft: Body, **numbered: int) -> SealedBill:
         bill = replace(draft, network=self._network, issuer=self._org, **numbered)
         kind = self._kind(view, bill.code // 100, bill.issued_at)
         secret = secrets.token_bytes(SECRET_BYTES)
         return seal(bill, kind.rules, kind.type_version, secret)
 
-    def _kind(self, view: View, type_id: int, issued_at: str) -> BillType:
+    def _kind(self, view: Reader, type_id: int, issued_at: str) -> BillType:
         """The version in force; each is looked up once a batch. Instants compare as texts."""
         known = self._kinds.setdefault(type_id, [])
         for kind in known:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Iterable
+from typing import Self
 
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.bills import Allotment
@@ -70,6 +71,13 @@ class Numbers:
             used = {number for code, number in taken if code == row.code}
             supply = Supply(row, _free(reader, row), used)
             self._supplies.setdefault(row.code, []).append(supply)
+
+    @classmethod
+    def of(cls, supply: Supply) -> Self:
+        """The numbers of one allotment, known from elsewhere than a ledger at hand."""
+        numbers = cls.__new__(cls)
+        numbers._supplies = {supply.place[0]: [supply]}
+        return numbers
 
     def take(self, code: int, count: int = 1) -> tuple[Place, list[int]]:
         """The next numbers of a code, all of one allotment, and which it is."""
