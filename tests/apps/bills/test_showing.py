@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -186,6 +187,22 @@ def test_what_was_tampered_with_is_false(bench: Bench, name: str) -> None:
     with pytest.raises(VerificationFailed, match=told) as caught:
         bench.read(make(bench))
     assert not isinstance(caught.value, Unfit)
+
+
+def test_any_changed_byte_is_refused_or_says_the_same(bench: Bench) -> None:
+    """How large the tree is, is a claim: some sizes walk alike, and nothing follows from it."""
+    honest, random = bench.read(bench.data), Random(4)
+    alike = 0
+    for at in random.sample(range(len(bench.data)), 600):
+        data = bytearray(bench.data)
+        data[at] ^= 1 << random.randrange(7)
+        try:
+            found = bench.read(bytes(data))
+        except (Malformed, VerificationFailed):
+            continue
+        assert found == honest
+        alike += 1
+    assert alike <= 2
 
 
 def test_it_is_of_one_network(bench: Bench) -> None:

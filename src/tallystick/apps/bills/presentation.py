@@ -281,7 +281,7 @@ def _shown(
         "purpose_unbound": kind == "statute",
     }
     found = (
-        f"{len(disclosures)} of {presentation.size} under the bill's root",
+        f"{len(disclosures)} under the bill's root",
         "always open" if presentation.right.fields is None else "consented",
         f"total {total}",
         f"{kind} {right.id}",
