@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import cases, claims, references, showing
+from benchmarks import accounts, cases, claims, references, showing
 from benchmarks.figures import Figure, Figures
 from tallystick.engines.process import tune
 
@@ -46,6 +46,7 @@ def main() -> None:
         ground.ledger.close()
         cases.keeping(folder / "kept", figures, 100_000 // share)
         claims.claiming(folder / "claimed", figures, 200_000 // share)
+        accounts.accounting(folder / "accounted", figures, 100_000 // share)
         showing.presenting(folder / "shown", figures, 5_000 // share)
     figures.show()
     figures.write(options.results, {"bills": large})

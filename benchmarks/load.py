@@ -80,6 +80,10 @@ class Load:
         """
         hospital = self._turn % HOSPITALS
         self._turn += 1
+        return self.bills_of(hospital, count, at, holders)
+
+    def bills_of(self, hospital: int, count: int, at: int, holders: Sequence[bytes] = ()) -> bytes:
+        """The same of one hospital."""
         first, start = 1 + hospital * NUMBERS_EACH, self._next[hospital]
         self._next[hospital] += count
         chance, issued_at = secrets.token_bytes(80 * count), format_instant(at)
@@ -124,7 +128,16 @@ def make_genesis(now: int) -> bytes:
             org=hospital_name(at),
             root_key=signer(f"root {at}").public_key,
             keys=[FoundingKey(key=signer(hospital_name(at)).public_key, actions=["bills.*"])],
-            grants=[FoundingGrant(actions=["bills.issue", "bills.reverse"])],
+            grants=[
+                FoundingGrant(
+                    actions=[
+                        "bills.issue",
+                        "bills.reverse",
+                        "bills.give_back",
+                        "bills.account_block",
+                    ]
+                )
+            ],
         )
         for at in range(HOSPITALS)
     ]
