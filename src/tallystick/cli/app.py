@@ -25,9 +25,11 @@ from tallystick.cli import (
     keys,
     members,
     numbers,
+    paper,
     presenting,
     proving,
     reserves,
+    supervising,
     vaults,
 )
 from tallystick.cli.failures import INTERRUPTED, Failure, bug_of, failure_of
@@ -78,7 +80,17 @@ def root(
 
 
 bills = typer.Typer(no_args_is_help=True, help="Bill types, numbers, issue and reversal.")
-for group in (numbers, issuing, asking, accounting, auditing, reserves, importing):
+for group in (
+    numbers,
+    issuing,
+    paper,
+    supervising,
+    asking,
+    accounting,
+    auditing,
+    reserves,
+    importing,
+):
     group.add_to(bills)
 for each in (keys, founding, keeping, proving, presenting, care, demo):
     each.add_to(app)

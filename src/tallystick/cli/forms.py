@@ -14,6 +14,7 @@ from typing import Any
 from tallystick import keyring
 from tallystick.cli.out import Language
 from tallystick.contracts.bills import body
+from tallystick.contracts.bills.items import supervision
 from tallystick.contracts.bills.records import bills as records
 from tallystick.contracts.kit import grants
 from tallystick.protocol import entry, genesis, row, values
@@ -98,6 +99,11 @@ _FORMS: tuple[tuple[Any, str, str], ...] = (
         grants.GrantId,
         "授权编号：如 founding.0，或条目编号",
         "a grant: founding.0, or the id of the item that gave it",
+    ),
+    (
+        supervision.FindingId,
+        "疑点编号：交易编号加点和项号",
+        "a finding: the id of its transaction, a dot, and the item's number",
     ),
 )
 _KINDS = {

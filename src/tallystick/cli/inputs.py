@@ -12,6 +12,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
@@ -130,6 +131,16 @@ def parse_hex(text: str, what: str, length: int = 32) -> bytes:
     if len(data) != length:
         fail("cli.hex", f"应为 {length * 2} 位十六进制", f"{what}: {length * 2} hex digits needed")
     return data
+
+
+def digest_of(text: str) -> bytes:
+    """SHA-256 of the file of this name, or as it is written in hex."""
+    if len(text) == 64 and not Path(text).exists():
+        try:
+            return bytes.fromhex(text)
+        except ValueError:
+            pass
+    return sha256(read_file(Path(text), TEXT_BYTES_MAX)).digest()
 
 
 def parse_bill(text: str) -> tuple[int, int]:

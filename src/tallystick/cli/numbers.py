@@ -145,7 +145,7 @@ def recall(
     range_: Range,
     reason: options.Reason,
 ) -> None:
-    """Take unused numbers back out of an allotment you granted."""
+    """Take unused numbers back that you granted."""
     _of_range(how, "recall", code, level, first, range_, reason)
 
 
