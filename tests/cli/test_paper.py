@@ -52,6 +52,14 @@ def test_a_bill_is_printed_on_the_next_form_and_comes_back(papered: Papered) -> 
     assert paper(papered, 1)["id"] == papered.form(2)
 
 
+def test_a_form_is_shown_as_a_form_and_its_bill_with_it(papered: Papered) -> None:
+    accepted(hospital(papered, "exchange", papered.bill(1)))
+    form = done("bills", "show", papered.form(1), "--dir", papered.ledger, "--json").json
+    assert (form["bill_kind"], form["paper_of"], form["said"]) == ("paper", papered.bill(1), None)
+    shown = done("bills", "show", papered.bill(1), "--dir", papered.ledger).out
+    assert f'"id":"{papered.form(1)}"' in shown and "PaperLink" not in shown
+
+
 def test_several_bills_are_confirmed_and_recovered_at_once(papered: Papered) -> None:
     both = (papered.bill(1), papered.bill(2))
     for bill in both:

@@ -46,7 +46,7 @@ def show(
         row = find_bill(view, bill_id)
         if row is None:
             raise Rejected(BillsReason.BILL_UNKNOWN, f"nothing befell {bill_id}", path="bill")
-        said = said_of(view, row) if row.root else None
+        said = said_of(view, row) if row.root and row.bill_kind != "paper" else None
     if as_json:
         every = {name: getattr(row, name) for name in row.__struct_fields__}
         out.json(every | {"said": said})
@@ -57,10 +57,17 @@ def show(
         for name in row.__struct_fields__
         if name not in ("amounts", "salt", "kind", "id")
     }
-    shown = {name: v.hex() if isinstance(v, bytes) else v for name, v in named.items()}
+    shown = {name: _flat(value) for name, value in named.items()}
     if said is not None:
         shown = {"said": " ".join(WORDS[said])} | shown
     out.pairs(bill_id, shown | {f"{name} ({row.currency})": v for name, v in money.items()})
+
+
+def _flat(value: object) -> object:
+    """A digest in hex, a record as JSON: one line each."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return out.json_text(value) if hasattr(value, "__struct_fields__") else value
 
 
 def list_(
@@ -106,7 +113,7 @@ def types(
     folder: options.LedgerDir = Path(),
     as_json: options.AsJson = False,
 ) -> None:
-    """The newest version of each bill type, or all rules of one."""
+    """The newest version of each type, or all rules of one."""
     from tallystick.cli.numbers import print_type
     from tallystick.cli.reading import reading
     from tallystick.contracts.bills.views.bills import find_type, list_types
