@@ -38,7 +38,8 @@ org = "hospital-01"
 title = "第一医院"
 root_key = "keys/hospital-01-root.json"
 keys = [{ key = "keys/hospital-01.json", actions = ["bills.*"] }]
-grants = [{ actions = ["bills.issue", "bills.reverse", "bills.replace", "bills.withhold"] }]
+grants = [{ actions = ["bills.issue", "bills.reverse", "bills.replace", "bills.withhold",
+                       "bills.reversal_request", "bills.cancel_reversal", "bills.plan"] }]
 [[keepers]]
 name = "k/finance"
 org = "finance"

@@ -28,7 +28,14 @@ def counter(standing: Counter, tmp_path: Path) -> Counter:
 @pytest.fixture(autouse=True)
 def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of whoever runs the tests reaches them."""
-    for name in ("TALLY_DIR", "TALLY_KEY", "TALLY_LOG_KEY", "TALLY_TRUST", "TALLY_DEBUG"):
+    for name in (
+        "TALLY_DIR",
+        "TALLY_KEY",
+        "TALLY_LOG_KEY",
+        "TALLY_TRUST",
+        "TALLY_DEBUG",
+        "TALLY_CLAIMS",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANG", "en_US.UTF-8")
     monkeypatch.setenv("TALLY_LANG", "en")

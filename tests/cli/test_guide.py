@@ -1,4 +1,4 @@
-"""The guide to a network of one's own does what it says, line by line."""
+"""The guides do what they say, line by line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 from counter import Counter, done, tally
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "first-network.md"
+from tallystick.cli.desk import open_node
+from tallystick.contracts.bills.items.bills import Archived
+from tallystick.keyring import load
+
+GUIDES = Path(__file__).parents[2] / "docs" / "guides"
+GUIDE = GUIDES / "first-network.md"
+REIMBURSER = GUIDES / "reimburser.md"
 
 
 def test_each_line_of_the_guide_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,6 +31,32 @@ def test_each_line_of_the_guide_works(tmp_path: Path, monkeypatch: pytest.Monkey
         if file:
             Path(file).write_text(answer.out, encoding="utf-8")
     assert len(lines) == 18 and answer is not None and "GOOD" in answer.out
+
+
+def test_each_line_of_the_reimbursers_guide_works(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(counter.folder)
+    with open_node(counter.ledger, log_key=counter.key("log")) as node:
+        size = node.ledger.head.size
+        archived = Archived(nonce=bytes(16), issuer="hospital-01", below=size)
+        node.act(load(counter.key("finance")), "finance", "bills.archived/1", [archived])
+    page = REIMBURSER.read_text(encoding="utf-8").replace("CODE", str(counter.code))
+    for name, kind in (("locks.csv", "csv"), ("settle.jsonl", "json")):
+        (block,) = re.findall(rf"^```{kind}\n(.*?)^```$", page, re.M | re.S)
+        Path(name).write_text(block, encoding="utf-8")
+    for name in ("decision.pdf", "appeal.pdf"):
+        Path(name).write_text(name, encoding="utf-8")
+    lines = "".join(re.findall(r"^```sh\n(.*?)^```$", page, re.M | re.S)).splitlines()
+    said = ""
+    for line in lines:
+        words = shlex.split(line)
+        if words[0] == "export":
+            for each in words[1:]:
+                monkeypatch.setenv(*each.split("=", 1))
+        else:
+            said += done(*words[1:]).out
+    assert len(lines) == 16 and "1 of 1 settled" in said and "2 of 2 settled" in said
 
 
 def test_a_draft_is_what_issue_reads(counter: Counter, tmp_path: Path) -> None:

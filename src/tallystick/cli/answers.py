@@ -1,4 +1,4 @@
-"""What became of many bills: sums, and the first of those to show; every one only in JSON.
+"""What became of many acts: sums, and the first of those to show; every one only in JSON.
 
 Invariant: a million answers take no more memory than a thousand: what `--json` lists waits on the
 disk until all is done. See docs/cli.md.
@@ -14,7 +14,7 @@ from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any, Self
 
 from tallystick.cli import out
-from tallystick.cli.acting import ITEMS_SHOWN_MAX
+from tallystick.cli.acting import ACCEPTED, ITEMS_SHOWN_MAX
 from tallystick.cli.forms import in_words
 from tallystick.cli.reasons import both, explain
 
@@ -25,8 +25,12 @@ SPOOLED_CHARS_MAX = 4 * 1024 * 1024
 """What is kept in memory of a list before it goes to the disk."""
 
 
-class Answers:
-    """Collects, then prints; a context that lets go of its file."""
+class Listing:
+    """Collects one row an answer, then prints; a context that lets go of its file."""
+
+    KEY = ""
+    """Under what name JSON lists the rows."""
+    COLUMNS: tuple[str, ...] = ()
 
     def __init__(self, done_word: str, *, as_json: bool) -> None:
         self.count = 0
@@ -34,7 +38,6 @@ class Answers:
         self._as_json = as_json
         self._shown: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
         self._refused: Counter[str] = Counter()
-        self._said: Counter[Word | None] = Counter()
         self._rows = SpooledTemporaryFile(  # noqa: SIM115  # closed by __exit__
             SPOOLED_CHARS_MAX, mode="w+", encoding="utf-8"
         )
@@ -55,34 +58,23 @@ class Answers:
         """How many are on the ledger."""
         return self.count - self.refused
 
-    def add(self, answers: Iterable[Issued], said: Iterable[Word | None]) -> None:
-        """The next ones, in order."""
-        from tallystick.contracts.bills.records.bills import format_bill_id
-
-        for one, word in zip(answers, said, strict=True):
-            row = {
-                "n": self.count,
-                "bill": format_bill_id(one.code, one.number) if one.number else None,
-                "outcome": one.outcome,
-                "entry": one.entry,
-                "path": one.path,
-                "detail": in_words(one.detail, "en" if self._as_json else out.language()),
-                "said": word,
-            }
-            if self._as_json:
-                self._rows.write(("," if self.count else "") + out.json_text(row))
-            if len(self._shown[one.accepted]) < ITEMS_SHOWN_MAX:
-                self._shown[one.accepted].append(row)
-            self.count += 1
-            self._said[word] += 1
-            if not one.accepted:
-                self._refused[one.outcome] += 1
+    def add_row(self, outcome: str, row: dict[str, Any]) -> None:
+        """The next one, in order."""
+        row = {"n": self.count, "outcome": outcome} | row
+        if self._as_json:
+            self._rows.write(("," if self.count else "") + out.json_text(row))
+        shown = self._shown[outcome == ACCEPTED]
+        if len(shown) < ITEMS_SHOWN_MAX:
+            shown.append(row)
+        self.count += 1
+        if outcome != ACCEPTED:
+            self._refused[outcome] += 1
 
     def print(self) -> None:
         """One JSON object, or sums and a table: of the refused, else of the first accepted."""
         if self._as_json:
             self._rows.seek(0)
-            sys.stdout.write('{"bills":[')
+            sys.stdout.write(f'{{"{self.KEY}":[')
             shutil.copyfileobj(self._rows, sys.stdout)
             print(f'],"refused":{self.refused}}}')
             return
@@ -93,22 +85,56 @@ class Answers:
             out.say(f"  {code}: {explain(code, out.language())}")
         self._print_words()
 
+    def in_words(self, detail: str) -> str:
+        """What is wrong with a field, for who reads it here."""
+        return in_words(detail, "en" if self._as_json else out.language())
+
+    def cells(self, row: dict[str, Any]) -> tuple[out.Cell, ...]:
+        """A row as the table has it."""
+        raise NotImplementedError
+
+    def _print_words(self) -> None:
+        """What else there is to say."""
+
     def _print_table(self) -> None:
         shown = self._shown[not self.refused]
-        out.table(
-            "refused" if self.refused else self._done_word,
-            ("bill", "n#", "entry#", "outcome", "field", "found"),
-            [
-                (
-                    *(row["bill"], row["n"], row["entry"]),
-                    *(both(row["outcome"]), row["path"], row["detail"]),
-                )
-                for row in shown
-            ],
-        )
+        title = "refused" if self.refused else self._done_word
+        out.table(title, self.COLUMNS, [self.cells(row) for row in shown])
         left = (self.refused or self.count) - len(shown)
         if left:
             out.say(f"… and {left:,} more; --json has all")
+
+
+class Answers(Listing):
+    """Of an issuer's office."""
+
+    KEY = "bills"
+    COLUMNS = ("bill", "n#", "entry#", "outcome", "field", "found")
+
+    def __init__(self, done_word: str, *, as_json: bool) -> None:
+        super().__init__(done_word, as_json=as_json)
+        self._said: Counter[Word | None] = Counter()
+
+    def add(self, answers: Iterable[Issued], said: Iterable[Word | None]) -> None:
+        """The next ones, in order."""
+        from tallystick.contracts.bills.records.bills import format_bill_id
+
+        for one, word in zip(answers, said, strict=True):
+            row = {
+                "bill": format_bill_id(one.code, one.number) if one.number else None,
+                "entry": one.entry,
+                "path": one.path,
+                "detail": self.in_words(one.detail),
+                "said": word,
+            }
+            self.add_row(one.outcome, row)
+            self._said[word] += 1
+
+    def cells(self, row: dict[str, Any]) -> tuple[out.Cell, ...]:
+        return (
+            *(row["bill"], row["n"], row["entry"]),
+            *(both(row["outcome"]), row["path"], row["detail"]),
+        )
 
     def _print_words(self) -> None:
         from tallystick.apps.bills.acts import WORDS

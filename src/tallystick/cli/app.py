@@ -17,6 +17,7 @@ from tallystick.cli import (
     asking,
     auditing,
     care,
+    claims,
     demo,
     founding,
     importing,
@@ -97,6 +98,7 @@ for each in (keys, founding, keeping, proving, presenting, care, demo):
 presenting.add_slip_to(bills)
 app.add_typer(members.app, name="members")
 app.add_typer(bills, name="bills")
+app.add_typer(claims.app, name="claims")
 app.add_typer(vaults.app, name="vault")
 
 

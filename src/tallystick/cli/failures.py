@@ -156,6 +156,12 @@ _HOLDERS: tuple[tuple[str, str, str, str, str], ...] = (
         "a keeper's folder is for one tally keep at a time: stop the other, or wait",
     ),
     (
+        *("claims.db", "报销台（正在锁定、解锁或结算的命令）"),
+        "a reimburser's desk (a command that locks, answers or looks up claims)",
+        "每个报销目录同时只由一个命令使用；等其结束后重试，未完成的会接着办完",
+        "a desk is for one such command at a time: wait until it has ended, then run yours again",
+    ),
+    (
         *("pending", "开票办公室（正在开票、冲红或送达的命令）"),
         "an issuer's office (a command that issues, reverses or delivers)",
         "每个保管库同时只由一个命令使用；等其结束后重试，未完成的会接着办完",
@@ -207,13 +213,13 @@ _BY_NAME: dict[str, tuple[str, int, str, str, str, str]] = {
         "then run it again: nothing that was answered is lost, nothing is done twice",
     ),
     "PendingDamaged": (
-        *("office.pending_damaged", DAMAGED, "在途交易文件已损坏，开票办公室无法继续"),
-        "a file of what is under way is damaged, and the office cannot go on",
+        *("office.pending_damaged", DAMAGED, "在途交易文件已损坏，无法继续办理"),
+        "a file of what is under way is damaged, and the office or desk cannot go on",
         "其交易可能已入账，也可能没有：该文件写入满一小时后（此前仍可能入账）把它移出 pending/ "
-        "并保留，再重新运行；办公室将按账本核对每张票据",
+        "并保留，再重新运行；届时将按账本核对每张票据",
         "its transaction may be on the ledger or not. An hour after the file was written (it may "
-        "be taken until then) move it out of pending/, keep it, and run again: the office then "
-        "asks the ledger about each bill",
+        "be taken until then) move it out of pending/, keep it, and run again: the ledger is then "
+        "asked about each bill",
     ),
 }
 """Kinds that are told apart by name, so that no message needs the rooms that they live in."""

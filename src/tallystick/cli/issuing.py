@@ -55,6 +55,8 @@ def add_to(app: typer.Typer) -> None:
     for command in (issue, reverse, replace, withhold, release):
         app.command(command.__name__)(acting(command))
     app.command("deliver")(acting(deliver))
+    app.command("reversal-request")(acting(reversal_request))
+    app.command("cancel-reversal")(acting(cancel_reversal))
     app.command("suspend-issuer")(acting(suspend_issuer))
     app.command("resume-issuer")(acting(resume_issuer))
 
@@ -149,7 +151,7 @@ def replace(
 
 
 def withhold(how: How, bills: Bills, reason: options.Reason) -> None:
-    """Let bills not be claimed, as while someone is in arrears."""
+    """Let bills not be claimed, as while there are arrears."""
     from tallystick.contracts.bills.items.bills import Withhold
 
     act(how, "bills.withhold/1", lambda view: _of_bills(view, Withhold, bills, reason))
@@ -160,6 +162,24 @@ def release(how: How, bills: Bills, reason: options.Reason) -> None:
     from tallystick.contracts.bills.items.bills import Release
 
     act(how, "bills.release/1", lambda view: _of_bills(view, Release, bills, reason))
+
+
+def reversal_request(how: How, bills: Bills, reason: options.Reason) -> None:
+    """Ask to reverse bills that are locked (待冲红). From then on nothing is settled."""
+    from tallystick.contracts.bills.items.claims import RequestReversal
+
+    act(
+        how,
+        "bills.reversal_request/1",
+        lambda view: _of_bills(view, RequestReversal, bills, reason),
+    )
+
+
+def cancel_reversal(how: How, bills: Bills, reason: options.Reason) -> None:
+    """Let bills not be reversed after all. Their locks stand again."""
+    from tallystick.contracts.bills.items.claims import CancelReversal
+
+    act(how, "bills.cancel_reversal/1", lambda view: _of_bills(view, CancelReversal, bills, reason))
 
 
 def deliver(

@@ -164,7 +164,7 @@ def hand_in(
     vault_key: options.VaultKeyFile,
     vault_passphrase_file: options.VaultPassphrase = None,
 ) -> None:
-    """Hand offline bills in, now that the ledger can be reached. Twice does no harm."""
+    """Hand offline bills in, once the ledger can be reached. Twice does no harm."""
     from tallystick.apps.bills.acts import WORDS
     from tallystick.apps.bills.reserve import waiting
     from tallystick.cli.offices import Where, open_office
