@@ -291,6 +291,7 @@ def exchange(life: Life, first: Reimburser) -> None:
 
 def show(life: Life) -> None:
     """Chosen fields of a bill for one reader and one purpose, in one file; nobody else's."""
+    life.relay(life.wallet.acts.bind(life.bill(3), now=life.now()))
     bill, world = life.bill(3), life.market.world
     until = format_instant(life.now() + MONTH)
     made = life.wallet.acts.consent(
