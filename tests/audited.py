@@ -90,7 +90,7 @@ class Office(World):
         self.accept(reviewer, "bills.accept_account", item)
 
     def close_all(self) -> None:
-        self.close(4, 4_099, reviewer="hospital")
+        self.close(4, 4_099, reviewer="finance")
         self.close(3, FIRST, reviewer="finance")
 
     def file(self, first: int = FIRST) -> bytes:

@@ -56,7 +56,7 @@ def test_every_number_of_an_accounted_block_is_explained(office: Office) -> None
 
 def test_what_is_not_accounted_for_is_told_with_its_numbers(office: Office) -> None:
     assert office.audit().verdict is AuditVerdict.CHILDREN
-    office.close(4, 4_099, reviewer="hospital")
+    office.close(4, 4_099, reviewer="finance")
     assert office.audit().verdict is AuditVerdict.NOT_ACCEPTED
     office.close(3, FIRST, reviewer="finance", accept=False)
     assert office.audit().verdict is AuditVerdict.NOT_ACCEPTED
@@ -70,7 +70,7 @@ def test_what_is_not_accounted_for_is_told_with_its_numbers(office: Office) -> N
 
 def test_N5_an_account_that_both_sides_bent_is_found(office: Office) -> None:
     """Holder and reviewer may collude: the numbers do not."""
-    office.close(4, 4_099, reviewer="hospital")
+    office.close(4, 4_099, reviewer="finance")
     with office.ledger.view() as view:
         tally = tally_block(view, office.block_row())
     sums = [replace(each, issued=each.issued - 1) for each in tally.sums]

@@ -7,17 +7,15 @@ from typing import Any
 
 import pytest
 from accounts_acts import HOSPITAL_MONTH, MONTH, TYPE, Books, other
-from bodies import OUTPATIENT
 from province import BLOCK, CODE
 
 from tallystick.contracts.bills.actions.accounts import GAP_LOOKS_MAX
-from tallystick.contracts.bills.items.bills import Block
+from tallystick.contracts.bills.items.bills import Block, VoidNumbers
 from tallystick.contracts.bills.manifest import RootBuilder, make_line, manifest_root
 from tallystick.contracts.bills.records.accounts import Sum, collect, month_of, month_span
 from tallystick.contracts.bills.records.bills import Allotment, Bill, allotment_id, remaining
 from tallystick.contracts.bills.views.accounts import (
     find_collected,
-    find_stock,
     gaps,
     list_accounts,
     own_bills,
@@ -190,6 +188,64 @@ def _use_all(world: Books, child: Allotment) -> None:
     for n in range(child.first, child.last + 1):
         item = world.issue_item(n, level=child.level, first=child.first)
         world.do("clinic", "bills.issue", item)
+
+
+def test_W1_nobody_reviews_what_it_split_itself() -> None:
+    """Else a hospital would hand all numbers to itself, accept them, and show an empty block."""
+    world = Books()
+    world.allot("hospital", level=4, first=1, last=100, holder="hospital", parent=MINE)
+    world.allot(
+        "hospital", level=5, first=1, last=2, holder="hospital", parent=Block(level=4, first=1)
+    )
+    for number in (1, 2):
+        world.do("hospital", "bills.issue", world.issue_item(number, level=5, first=1))
+    account = world.account_block(world.block_of(level=5, first=1))
+    assert account.reviewer == "finance"
+    mine = world.accept_item(account)
+    assert world.refused("hospital", "bills.accept_account", mine) == (
+        *("bills.not_reviewer", "account"),
+    )
+    world.accept(account)
+    world.end_month()
+    own = world.period_item(reviewer="hospital")
+    assert world.refused("hospital", "bills.account_period", own) == (
+        *("bills.not_reviewer", "reviewer"),
+    )
+
+
+def test_W1_who_took_over_the_reviewer_does_not_review_its_own() -> None:
+    world = Books()
+    world.issue(1)
+    world.end_month()
+    account = world.account_period()
+    world.do("finance", "bills.succeed", world.succeed_item("city", "hospital", duties=True))
+    mine = world.accept_item(account)
+    assert world.refused("hospital", "bills.accept_account", mine) == (
+        *("bills.not_reviewer", "account"),
+    )
+
+
+def test_the_top_has_nobody_above() -> None:
+    world = Books()
+    code = 33060226
+    top = world.block_of(code, 0, 1)
+    item = world.block_item(top)
+    assert world.refused("finance", "bills.account_block", item)[0] == "bills.account_gap"
+    world.allot(code=code, level=0, first=1_000_001, last=1_000_001, holder="finance")
+    single = world.block_of(code, 0, 1_000_001)
+    void = VoidNumbers(
+        nonce=world.nonce(),
+        code=code,
+        level=0,
+        first=1_000_001,
+        start=1_000_001,
+        end=1_000_001,
+        reason="spare",
+    )
+    world.do("finance", "bills.void_numbers", void)
+    account = world.account_block(world.block_of(code, 0, single.first))
+    assert (account.org, account.reviewer) == ("finance", "finance")
+    world.accept(account)
 
 
 def test_W1_only_what_both_sides_counted_alike_is_accepted() -> None:
@@ -390,48 +446,6 @@ def test_sums_that_are_too_large_are_not_added() -> None:
             )
         else:
             world.accept(account)
-
-
-# ----------------------------------------------------------------------------------------- stock
-
-
-def limited(**rules: int) -> Books:
-    """The limits come with the second version of the type."""
-    world = Books()
-    start = world.instant(3_600)
-    world.define(TYPE, 2, rules=replace(OUTPATIENT, **rules), valid_from=start)
-    world.at += 3_600
-    return world
-
-
-@pytest.mark.parametrize("rules", [{"stock_blocks_max": 1}, {"stock_numbers_max": 1_099}])
-def test_stock_is_accounted_for_before_more_is_granted(rules: dict[str, int]) -> None:
-    world = limited(**rules)
-    more: dict[str, Any] = {"level": 3, "first": 2_001, "last": 2_100, "parent": TOP}
-    item = world.allot_item(**more)
-    refusal = ("bills.stock_limit", "holder")
-    assert world.refused("finance", "bills.allot", item) == refusal
-    world.issue(1, type_version=2)
-    world.use_up()
-    if "stock_blocks_max" in rules:
-        assert world.refused("finance", "bills.allot", item) == refusal
-        world.account_block()
-        assert world.refused("finance", "bills.allot", item) == refusal
-        world.accept(world.account(world.block_of().id))
-    world.allot(**more)
-    stock = find_stock(world.rows, "hospital", TYPE)
-    assert stock is not None
-    assert stock.numbers == (100 if "stock_blocks_max" in rules else 101)
-
-
-def test_what_a_holder_splits_among_its_own_tills_counts_once() -> None:
-    world = limited(stock_blocks_max=1)
-    for first in (101, 201):
-        world.allot("hospital", level=4, first=first, last=first + 9, parent=MINE)
-    stock = find_stock(world.rows, "hospital", TYPE)
-    assert stock is not None
-    assert (stock.blocks, stock.numbers) == (1, BLOCK)
-    assert find_stock(world.rows, "finance", TYPE) is None
 
 
 def test_a_bills_kind_decides_how_it_counts() -> None:

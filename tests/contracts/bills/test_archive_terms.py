@@ -250,6 +250,17 @@ def test_only_a_vault_that_is_named_says_that_a_body_is_gone_and_says_it_once() 
     assert world.refused("hospital", "bills.erased", said) == ("bills.unchanged", "bill")
 
 
+def test_a_successor_answers_for_the_vault_that_it_took_over() -> None:
+    world = Archive()
+    world.over()
+    world.do("hospital", "bills.order_erasure", world.erasure_item(BILL))
+    world.do("finance", "bills.succeed", world.succeed_item(duties=True))
+    world.do("clinic", "bills.erased", world.erased_item(BILL))
+    row = find_erasure(world.rows, BILL)
+    assert row is not None
+    assert [each.done is not None for each in row.copies] == [True, False]
+
+
 # ------------------------------------------------------------------------------------------ holds
 
 

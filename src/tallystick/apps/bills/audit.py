@@ -122,7 +122,7 @@ def examine(
     return Audit(
         about=row.id,
         org=row.holder,
-        reviewer=account.reviewer if account else row.grantor,
+        reviewer=account.reviewer if account else "",
         tally=tally,
         account=account,
         verdict=_verdict(account, differs, unexplained, handed_on=granted != row.accounted),

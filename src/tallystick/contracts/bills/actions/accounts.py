@@ -84,8 +84,19 @@ def account_block(ctx: Context, item: AccountBlock) -> None:
             path="tally",
         )
     # WRITE
-    _submit(ctx, allotment.id, former, item.tally, reviewer=allotment.grantor)
+    _submit(ctx, allotment.id, former, item.tally, reviewer=_reviewer(ctx, allotment))
     ctx.put(allotment, account="submitted")
+
+
+def _reviewer(ctx: Context, allotment: Allotment) -> str:
+    """Whoever granted the numbers out of another hand: what one splits, one does not review.
+
+    At the top of all it is the holder itself, who has nobody above.
+    """
+    above: Allotment | None = allotment
+    while above is not None and acts_for(ctx, above.grantor) and above.parent:
+        above = ctx.find(Allotment, above.parent)
+    return above.grantor if above else allotment.grantor
 
 
 def _check_explained(ctx: Context, allotment: Allotment) -> None:
@@ -179,6 +190,8 @@ def account_period(ctx: Context, item: AccountPeriod) -> None:
     if not acts_for(ctx, period.org):
         raise Rejected(BillsReason.OTHER_ISSUER, f"it is {period.org}'s", path="issuer")
     check_org(ctx, item.reviewer, "reviewer")
+    if collected is None and acts_for(ctx, item.reviewer):
+        raise Rejected(BillsReason.NOT_REVIEWER, "nobody reviews its own bills", path="reviewer")
     _, end = month_span(item.month, ctx.env.utc_offset_seconds)
     if ctx.block_time < end:
         raise Rejected(BillsReason.PERIOD_OPEN, f"it ends at {format_instant(end)}", path="month")
@@ -301,6 +314,8 @@ def account_code(account_id: str) -> int:
 def _check_review(ctx: Context, account: Account, item: OfAccount) -> None:
     if not acts_for(ctx, account.reviewer):
         raise Rejected(BillsReason.NOT_REVIEWER, f"{account.reviewer} reviews it", path="account")
+    if account.org != account.reviewer and acts_for(ctx, account.org):
+        raise Rejected(BillsReason.NOT_REVIEWER, f"it is {account.org}'s own", path="account")
     if account.state != "submitted":
         raise Rejected(BillsReason.ACCOUNT_STATE, f"it is {account.state}", path="account")
     check_version(account, item.version)

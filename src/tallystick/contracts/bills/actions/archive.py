@@ -8,6 +8,7 @@ See docs/spec/contracts/bills-accounts.md.
 from __future__ import annotations
 
 from tallystick.contracts.bills.actions.checks import (
+    acts_for,
     check_issuer,
     check_org,
     check_region,
@@ -216,14 +217,17 @@ def erased(ctx: Context, item: Erased) -> None:
     check_unbound(ctx)
     row = ctx.fetch(Erasure, erasure_id(item.bill), BillsReason.ERASURE_UNKNOWN, "bill")
     # CHECK
-    mine = next((each for each in row.copies if each.org == ctx.sender), None)
-    if mine is None:
+    mine = [each for each in row.copies if acts_for(ctx, each.org)]
+    if not mine:
         raise Rejected(BillsReason.ERASURE_UNKNOWN, "it names no copy of yours", path="bill")
-    if mine.done is not None:
-        raise Rejected(BillsReason.UNCHANGED, f"you said so at {mine.done}", path="bill")
+    if all(each.done is not None for each in mine):
+        raise Rejected(BillsReason.UNCHANGED, f"you said so at {mine[0].done}", path="bill")
     # WRITE
     at = format_instant(ctx.block_time)
-    copies = [replace(each, done=at) if each.org == ctx.sender else each for each in row.copies]
+    copies = [
+        replace(each, done=at) if each in mine and each.done is None else each
+        for each in row.copies
+    ]
     done = all(each.done is not None for each in copies)
     ctx.put(row, state="done" if done else "ordered", good=done, copies=copies)
 
