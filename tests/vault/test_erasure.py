@@ -255,16 +255,19 @@ def ciphertext_of(folder: Path) -> list[bytes]:
     return [row[0] for row in rows]
 
 
-def test_what_a_crash_left_to_be_finished_is_written_over_unseen(tmp_path: Path) -> None:
+def test_what_a_crash_left_to_be_finished_is_written_over_unseen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody knows any more what to search for: then the files are written anew."""
     folder = tmp_path / "vault"
     vault = filled(folder)
     hidden = [value for value in hidden_of(folder) if value not in ciphertext_of(folder)]
     for connection in (vault._files.db, vault._files.keys):
         connection.execute("PRAGMA secure_delete = OFF").fetchall()
-    vault.erasures.finish = crash  # type: ignore[method-assign]  # as kill -9 between the steps
+    monkeypatch.setattr(vault.erasures, "finish", crash)  # as kill -9 between the steps
     with pytest.raises(KeyboardInterrupt):
         erase(vault)
+    monkeypatch.undo()
     vault.close()
     assert left_of(folder, hidden)
     with Vault.open(folder, VAULT_KEY) as again:

@@ -1,11 +1,13 @@
 """`tally vault`: the private half of bills, for whoever has the vault's key.
 
-Invariant: a body is shown only once it is the one that the ledger's record commits to.
+Invariant: a body is shown only once it is the one that the ledger's record commits to, and once
+the log of reads says to whom.
 See docs/spec/vault.md.
 """
 
 from __future__ import annotations
 
+import getpass
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,19 +16,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tallystick.cli import options, out
-from tallystick.cli.failures import fail
+from tallystick.cli import erasing, options, out, vault_copies
+from tallystick.cli.failures import REFUSED, fail
 
 if TYPE_CHECKING:
-    from tallystick.vault import Vault
+    from tallystick.apps.bills.holder_log import Touched
+    from tallystick.vault import Kept, Standing, Vault
+    from tallystick.vault.reads import What
 
 app = typer.Typer(no_args_is_help=True, help="Private bodies, for whoever has the vault's key.")
+vault_copies.add_to(app)
+app.add_typer(erasing.app, name="erase")
 
 VaultFolder = Annotated[Path, typer.Argument(metavar="VAULT", help="Folder of the vault.")]
 KeyFile = Annotated[Path, typer.Option("--key", "-k", help="Key file of the vault.")]
 BillArgument = Annotated[
     str, typer.Argument(metavar="BILL", help="CODE:NUMBER, like 33060126:0000000001.")
 ]
+
+Reader = Annotated[
+    str,
+    typer.Option("--reader", help="Who reads it, for the log of reads.", show_default="your name"),
+]
+Purpose = Annotated[str, typer.Option("--purpose", help="What for, for the log of reads.")]
 
 
 @app.command()
@@ -35,6 +47,8 @@ def show(
     bill: BillArgument,
     key: KeyFile,
     folder: options.LedgerDir = Path(),
+    reader: Reader = "",
+    purpose: Purpose = "",
     passphrase_file: options.Passphrase = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -55,7 +69,10 @@ def show(
     if row is None or row.root is None or kind is None:
         raise Rejected(BillsReason.BILL_UNKNOWN, f"{bill} has no record with a body", path="bill")
     record = RecordHalf(kind.rules, record_view(row, network))
-    with _open(vault, key, passphrase_file) as opened:
+    with (
+        _open(vault, key, passphrase_file) as opened,
+        _logged(opened, code, number, what="read", who=reader, why=purpose),
+    ):
         _of(opened, code, number)
         found = opened.show(code, number, root=row.root, record=record, check=check_content)
     body: dict[str, Any] = json.loads(found.body)
@@ -71,6 +88,8 @@ def export(
     bill: BillArgument,
     key: KeyFile,
     output: Annotated[Path, typer.Option("--output", "-o", help="New file for the holder.")],
+    reader: Reader = "",
+    purpose: Purpose = "",
     passphrase_file: options.Passphrase = None,
 ) -> None:
     """Write the disclosures of a body for its holder. They open without the vault or its key."""
@@ -78,7 +97,10 @@ def export(
     from tallystick.cli.inputs import parse_bill
 
     code, number = parse_bill(bill)
-    with _open(vault, key, passphrase_file) as opened:
+    with (
+        _open(vault, key, passphrase_file) as opened,
+        _logged(opened, code, number, what="exported", who=reader, why=purpose),
+    ):
         _of(opened, code, number)
         data = opened.export(code, number)
     write_new(output, data, private=True)
@@ -100,7 +122,7 @@ def list_(
 
     with _open(vault, key, passphrase_file) as opened:
         if bill:
-            found = [_of(opened, *parse_bill(each)) for each in bill]
+            found = [_known(opened, *parse_bill(each)) for each in bill]
         else:
             found = opened.prepared(limit=100_000)
         owed = len(opened.outbox.owed(limit=100_000))
@@ -126,6 +148,61 @@ def list_(
     out.say(f"{owed:,} deliveries are owed")
 
 
+@app.command()
+def reads(
+    vault: vault_copies.KeptFolder,
+    bill: BillArgument,
+    key: KeyFile,
+    passphrase_file: options.Passphrase = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Say who was shown what of a bill's body here, or refused."""
+    from tallystick.apps.bills.holder_log import in_vaults
+    from tallystick.cli.inputs import parse_bill
+    from tallystick.contracts.bills.records.bills import format_bill_id
+
+    bill_id = format_bill_id(*parse_bill(bill))
+    with vault_copies.open_kept(vault, key, passphrase_file) as kept:
+        found = list(in_vaults(bill_id, {"": kept}))
+    if as_json:
+        out.json({"bill": bill_id, "reads": [_read(one) for one in found]})
+        return
+    out.table(
+        f"reads of {bill_id}",
+        ("at", "what", "who", "why", "outcome", "fields"),
+        [
+            (one.at, one.what, one.who, one.why, one.outcome, " ".join(one.paths) or "all")
+            for one in found
+        ],
+    )
+
+
+def _read(one: Touched) -> dict[str, Any]:
+    named = ("at", "what", "who", "why", "outcome", "paths")
+    return {name: getattr(one, name) for name in named}
+
+
+@contextmanager
+def _logged(
+    kept: Kept, code: int, number: int, *, what: What, who: str, why: str
+) -> Iterator[None]:
+    """Note what is done to a body, or why it was not, before anything of it is shown."""
+    from functools import partial
+
+    from tallystick.cli.failures import Usage, failure_of
+    from tallystick.engines.clock import Clock
+    from tallystick.protocol.errors import TallystickError
+
+    note = partial(kept.note_read, code, number, at=Clock().now(), who=who or getpass.getuser())
+    try:
+        yield
+    except (TallystickError, Usage) as error:
+        failure = failure_of(error)
+        note(what="refused", why=failure.code if failure else "")
+        raise
+    note(what=what, why=why)
+
+
 @contextmanager
 def _open(folder: Path, key: Path, passphrase_file: Path | None) -> Iterator[Vault]:
     from tallystick.cli.inputs import load_vault
@@ -138,7 +215,23 @@ def _open(folder: Path, key: Path, passphrase_file: Path | None) -> Iterator[Vau
         yield opened
 
 
-def _of(vault: Vault, code: int, number: int) -> Any:
+def _of(vault: Vault, code: int, number: int) -> Standing:
+    """What is known of a body that is here; fails where it is not, or is not any more."""
+    standing = _known(vault, code, number)
+    if standing.state == "erased":
+        fail(
+            *("cli.body_erased", "该票据的内容已被删除", "the body of that bill was erased"),
+            todo=(
+                "持有人自己的副本仍然有效",
+                "its holder's own copy is as good as ever; see tally vault erase status",
+            ),
+            detail=f"{code}:{number:010d}",
+            exit_code=REFUSED,
+        )
+    return standing
+
+
+def _known(vault: Vault, code: int, number: int) -> Standing:
     standing = vault.find(code, number)
     if standing is None:
         fail(

@@ -132,6 +132,29 @@ def test_five_wrong_tries_in_all_close_a_bill_until_its_issuer_opens_it(
         assert not list(handover_owed(city))
         handover.reopen(BILL)
         assert handover.claim(right).outcome == "handed"
+    with city.office() as office:
+        tries = [read for read in office.vault.reads(CODE, 1) if read.what == "second_factor"]
+        assert [read.why for read in tries] == [
+            *["no_match"] * 4,
+            *["closed"] * 3,
+            "handed",
+        ]
+
+
+def test_a_bill_whose_body_was_erased_is_handed_to_nobody(city: City, wallet: Wallet) -> None:
+    with desk(city) as handover:
+        right = claim(city, wallet, handover.code(BILL), digits(city))
+        strange = claim(city, wallet, "AAAA-AAAA", "0000", format_bill_id(CODE, 77))
+        with city.office() as office:
+            office.vault.erase(CODE, 1, bytes(32), at=city.now)
+        assert handover.claim(right).outcome == "no_match"
+        assert handover.claim(strange).outcome == "no_match"
+        with city.office() as office:
+            assert [read.what for read in office.vault.reads(CODE, 1)] == [
+                "erased",
+                "second_factor",
+            ]
+            assert office.vault.reads(CODE, 77) == []
 
 
 def handover_owed(city: City) -> Iterator[str]:

@@ -23,7 +23,7 @@ from typing import Annotated, Literal, NamedTuple
 from tallystick.apps.bills.address import Address
 from tallystick.apps.bills.addresses import RECEIVER, Addresses
 from tallystick.apps.bills.holders import BillKey, bill_key
-from tallystick.apps.bills.letters import HANDOVER, seal_handed
+from tallystick.apps.bills.letters import HANDOVER, WALLET, seal_handed
 from tallystick.contracts.bills.body import Body
 from tallystick.contracts.bills.records.bills import Bill, BillId, holder_now, parse_bill_id
 from tallystick.contracts.bills.views.bills import find_bill
@@ -116,6 +116,18 @@ class Handover:
     def claim(self, asked: PaperClaim) -> Answer:
         """Judge a claim; where it is right, the bill is owed to the wallet from now on.
 
+        The log of reads has the answer before it is given.
+        """
+        answer, place = self._judge(asked), parse_bill_id(asked.bill)
+        if self._vault.find(*place) is not None:  # else whoever asks could fill the log
+            self._vault.note_read(
+                *place, at=self._clock(), who=WALLET, what="second_factor", why=answer.outcome
+            )
+        return answer
+
+    def _judge(self, asked: PaperClaim) -> Answer:
+        """The answer, and what follows from it.
+
         1. an address of this network    2. a try is left, and is used up    3. code and digits are
         right    4. the office still holds the bill's key
         """
@@ -147,7 +159,7 @@ class Handover:
         where = self._vault.find(*parse_bill_id(bill_id))
         if row is None or row.bill_kind != "blue" or row.root is None:
             return None
-        if where is None or where.tx_id is None or where.n is None:
+        if where is None or where.state != "recorded" or where.tx_id is None or where.n is None:
             return None
         return _Found(row, row.root, where.tx_id, where.n)
 
