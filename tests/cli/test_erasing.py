@@ -131,6 +131,7 @@ def test_what_is_left_somewhere_is_said_and_can_be_given_up(counter: Counter) ->
     assert plain.code == 4 and "something is left" in plain.out
     assert kept(counter, "forget-keys", vault, copy).code == 0
     assert run(counter).json["acknowledged"] == [counter.bill(3)]
+    assert run(counter, "--vault-key", counter.key("vault")).code == 2
 
 
 def test_copies_that_would_undo_it_are_not_made(counter: Counter, tmp_path: Path) -> None:

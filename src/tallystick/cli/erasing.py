@@ -6,6 +6,7 @@ See docs/spec/vault.md.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -73,11 +74,20 @@ def order(
 
 def run(
     how: How,
-    vault: Annotated[Path, typer.Argument(metavar="VAULT", help="Folder of vault or archive.")],
-    vault_key: options.VaultKeyFile,
+    vaults: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="VAULT...",
+            help="Folder of vault or archive; of those too whose duties you took over.",
+        ),
+    ],
+    vault_keys: Annotated[
+        list[Path],
+        typer.Option("--vault-key", help="Key file of the vault; once for each, in their order."),
+    ],
     mailbox: Annotated[
         list[Path] | None,
-        typer.Option("--mailbox", help="Letters to this vault that it has not taken yet."),
+        typer.Option("--mailbox", help="Letters to these vaults that they have not taken yet."),
     ] = None,
     vault_passphrase_file: options.VaultPassphrase = None,
 ) -> None:
@@ -90,10 +100,16 @@ def run(
     from tallystick.cli.inputs import load_signer
     from tallystick.cli.vault_copies import open_kept
 
+    if len(vaults) != len(vault_keys):
+        fail("cli.vault_keys", "每个库需一个密钥", "one --vault-key for each vault")
     if how.key is None:
         fail("cli.no_key", "缺少签名密钥", "which key signs this? name its file with --key")
     signer = load_signer(how.key, how.passphrase_file)
-    with desk_of(how) as desk, open_kept(vault, vault_key, vault_passphrase_file) as kept:
+    with desk_of(how) as desk, ExitStack() as opened:
+        kept, *others = [
+            opened.enter_context(open_kept(vault, key, vault_passphrase_file))
+            for vault, key in zip(vaults, vault_keys, strict=True)
+        ]
         with desk.view() as view:
             org = owner_of(view, signer.public_key)
             ordered = list(orders_for(view, org, view.genesis.utc_offset_seconds))
@@ -112,6 +128,7 @@ def run(
                 submit=desk.submit,
                 view=desk.view,
                 clock=desk.now,
+                also=others,
                 boxes=mailbox or (),
                 answer_seconds_max=ANSWER_SECONDS_MAX,
             ).run_once()

@@ -27,7 +27,7 @@ from tallystick.apps.bills.erasing import (
 )
 from tallystick.apps.bills.office import Office
 from tallystick.contracts.bills.items.accounts import Erased as ErasedItem
-from tallystick.contracts.bills.items.accounts import HoldBodies, LiftHold, OrderErasure
+from tallystick.contracts.bills.items.accounts import HoldBodies, LiftHold, OrderErasure, Succeed
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.bills import format_bill_id
 from tallystick.contracts.members.actions.orgs import Suspend
@@ -229,6 +229,25 @@ def test_a_hold_that_came_after_an_order_of_term_keeps_the_body(city: City) -> N
         assert office.vault.get(CODE, number)
         city.act("finance", "bills.lift_hold", LiftHold(nonce=city.nonce(), **named))
         assert hospital.run_once().acknowledged == [bill(number)]
+
+
+def test_a_successor_erases_the_vaults_of_those_it_took_over_too(city: City) -> None:
+    with city.office() as office, Vault.open(city.folder / "own", VAULT_KEY) as own:
+        (number,) = issue(office, city, 1)
+        order(city, number, HOSPITAL, "finance")
+        item = Succeed(
+            nonce=city.nonce(), org=HOSPITAL, successor="finance", duties=True, reason="merged"
+        )
+        city.act("finance", "bills.succeed", item)
+        assert known(city, number) == (0, 2, "ordered")
+        alone = eraser(city, own, "finance").run_once()
+        assert (alone.erased, alone.waiting) == ([bill(number)], [bill(number)])
+        assert "2 copies are to be erased, 1 vaults are at hand" in alone.details[0]
+        done = eraser(city, own, "finance", also=[office.vault]).run_once()
+        assert (done.erased, done.acknowledged) == ([bill(number)], [bill(number)])
+        assert known(city, number) == (2, 2, "done")
+        with pytest.raises(BodyErased):
+            office.vault.get(CODE, number)
 
 
 def test_an_order_that_names_others_is_none_of_ours(city: City) -> None:

@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tallystick.apps.bills import mail
@@ -21,9 +22,9 @@ from tallystick.apps.bills.sending import Submit
 from tallystick.contracts.bills.items.accounts import Erased as ErasedItem
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.accounts import Erasure, erasure_id, month_of, period_id
-from tallystick.contracts.bills.records.bills import Bill, parse_bill_id
+from tallystick.contracts.bills.records.bills import SUCCESSIONS_MAX, Bill, parse_bill_id
 from tallystick.contracts.bills.views.accounts import erased_copies, find_erasure, find_hold
-from tallystick.contracts.bills.views.bills import find_bill
+from tallystick.contracts.bills.views.bills import find_bill, find_issuer
 from tallystick.contracts.kit.context import Reader
 from tallystick.durable import DiskFull, Locked
 from tallystick.ledger.receipts import read_segment
@@ -50,9 +51,16 @@ class Order:
 
     bill: Bill
     digest: bytes
-    acknowledged: bool
+    unanswered: int
+    """Copies of the organisation, and of those whose duties it took over, that are not known to be
+    gone."""
     held: str | None
     """By whose legal hold it waits."""
+
+    @property
+    def acknowledged(self) -> bool:
+        """All copies that are the organisation's to erase are said to be gone."""
+        return not self.unanswered
 
     @property
     def place(self) -> tuple[int, int]:
@@ -94,17 +102,17 @@ class Round:
 
 
 def orders_for(reader: Reader, org: str, utc_offset_seconds: int) -> Iterator[Order]:
-    """All orders that name a copy of this organisation, done or not, by bill."""
+    """All orders that name a copy that is this organisation's to erase, done or not, by bill."""
     for row in reader.scan(Erasure, ""):
-        copy = next((each for each in row.copies if each.org == org), None)
-        if copy is None:
+        mine = [each for each in row.copies if _acts_for(reader, org, each.org)]
+        if not mine:
             continue
         bill_id = row.id.removesuffix(erasure_id(""))
         bill = find_bill(reader, bill_id)
         if bill is None or bill.bill_kind not in ("blue", "red"):
             raise Damaged(f"the ledger orders {row.id}, and has no such bill")
         held = None if row.basis == "legal_order" else _holder(reader, bill, utc_offset_seconds)
-        yield Order(bill, row.order, copy.done is not None, held)
+        yield Order(bill, row.order, sum(each.done is None for each in mine), held)
 
 
 def erased_for(reader: Reader, org: str, utc_offset_seconds: int, at: int) -> list[Erased]:
@@ -143,6 +151,18 @@ def _status(row: Erasure) -> ErasureStatus:
     )
 
 
+def _acts_for(reader: Reader, org: str, other: str) -> bool:
+    """Whether `org` is the other, or took over its duties, itself or by steps."""
+    for _ in range(SUCCESSIONS_MAX + 1):
+        if other == org:
+            return True
+        row = find_issuer(reader, other)
+        if row is None or row.successor is None:
+            return False
+        other = row.successor
+    return False
+
+
 def _holder(reader: Reader, bill: Bill, utc_offset_seconds: int) -> str | None:
     """Who keeps a body from erasure now: the ledger asked it when the order was given."""
     month = month_of(parse_instant(bill.issued_at), utc_offset_seconds)
@@ -155,7 +175,7 @@ def _holder(reader: Reader, bill: Bill, utc_offset_seconds: int) -> str | None:
 
 
 class Eraser:
-    """Carries out what is ordered of one organisation's vault. For one thread."""
+    """Carries out what is ordered of one organisation's vaults. For one thread."""
 
     def __init__(
         self,
@@ -167,11 +187,15 @@ class Eraser:
         submit: Submit,
         view: Callable[[], AbstractContextManager[View]],
         clock: Callable[[], int],
+        also: Sequence[Kept] = (),
         boxes: Sequence[Path] = (),
         answer_seconds_max: float | None = None,
     ) -> None:
-        """`boxes`: folders of letters to this vault that it has not taken yet."""
-        self._kept = kept
+        """`also`: vaults of those whose duties the organisation took over.
+
+        `boxes`: folders of letters to these vaults that they have not taken yet.
+        """
+        self._vaults = (kept, *also)
         self._org = org
         self._network = network
         self._signer = signer
@@ -188,7 +212,7 @@ class Eraser:
             orders = list(orders_for(view, self._org, view.genesis.utc_offset_seconds))
             done.held = [order.bill.id for order in orders if order.held and not order.acknowledged]
             orders = [order for order in orders if order.acknowledged or not order.held]
-            due = [order for order in orders if order.place not in self._kept.erasures]
+            due = [order for order in orders if not self._is_erased(order)]
             for start in range(0, len(due), AT_ONCE):
                 self._erase(due[start : start + AT_ONCE], done)
             left = self._unfinished(done)
@@ -197,7 +221,13 @@ class Eraser:
             for order in orders:
                 if order.acknowledged:
                     continue
-                if order.place in left or (posted and _record(view, order.bill) in posted):
+                if order.unanswered > len(self._vaults):
+                    done.details.append(
+                        f"{order.bill.id}: {order.unanswered} copies are to be erased, "
+                        f"{len(self._vaults)} vaults are at hand"
+                    )
+                    done.waiting.append(order.bill.id)
+                elif order.place in left or (posted and _record(view, order.bill) in posted):
                     done.waiting.append(order.bill.id)
                 else:
                     ready.append(order)
@@ -205,22 +235,31 @@ class Eraser:
             self._acknowledge(ready[start : start + AT_ONCE], done)
         return done
 
+    def _is_erased(self, order: Order) -> bool:
+        return all(order.place in kept.erasures for kept in self._vaults)
+
     def _erase(self, orders: Sequence[Order], done: Round) -> None:
         at = self._clock()
-        try:
-            self._kept.erase_many([Erased(*order.place, order.digest, at) for order in orders])
-        except (Locked, DiskFull, OSError) as error:
-            done.details.append(str(error))
-        done.erased += [order.bill.id for order in orders if order.place in self._kept.erasures]
+        erased = [Erased(*order.place, order.digest, at) for order in orders]
+        for kept in self._vaults:
+            self._try(partial(kept.erase_many, erased), done)
+        done.erased += [order.bill.id for order in orders if self._is_erased(order)]
 
     def _unfinished(self, done: Round) -> set[tuple[int, int]]:
         """What may still lie in a file, after trying once more."""
-        if self._kept.erasures.all(unfinished=True):
-            try:
-                self._kept.erasures.finish(None)
-            except (Locked, DiskFull, OSError) as error:
+        left: set[tuple[int, int]] = set()
+        for kept in self._vaults:
+            if kept.erasures.all(unfinished=True):
+                self._try(partial(kept.erasures.finish, None), done)
+                left |= {(one.code, one.number) for one in kept.erasures.all(unfinished=True)}
+        return left
+
+    def _try(self, step: Callable[[], None], done: Round) -> None:
+        try:
+            step()
+        except (Locked, DiskFull, OSError) as error:
+            if str(error) not in done.details:
                 done.details.append(str(error))
-        return {(one.code, one.number) for one in self._kept.erasures.all(unfinished=True)}
 
     def _posted(self) -> Iterator[tuple[str, int]]:
         """The records that letters are about which wait in the boxes."""
