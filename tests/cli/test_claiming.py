@@ -10,6 +10,7 @@ import pytest
 from counter import Answer, Counter, done, tally
 
 from tallystick.cli.claim_files import open_lines, orders
+from tallystick.cli.claims_desk import alone
 from tallystick.cli.desk import open_node
 from tallystick.cli.reading import reading
 from tallystick.contracts.bills.items.bills import Archived
@@ -215,6 +216,26 @@ def test_the_book_is_one_organisations_and_for_one_process(clerk: Clerk) -> None
     lost = tally("claims", "list", "--claims", nowhere, "--json")
     assert (lost.code, lost.error["code"]) == (2, "cli.no_claims")
     assert tally("claims", "list", "--claims", clerk.book, "--state", "odd").code == 2
+    with alone(clerk.book):
+        busy = clerk.act("release", "1", "--reason", "x")
+        assert (busy.code, busy.error["code"]) == (4, "cli.locked")
+        assert "reimburser" in busy.error["en"]
+
+
+def test_a_desk_acts_through_the_box_of_a_running_node(clerk: Clerk) -> None:
+    counter = clerk.counter
+    box = ("--box", counter.ledger, "--key", counter.key("finance"), "--claims", clerk.book)
+    with open_node(counter.ledger, log_key=counter.key("log")):
+        amount = ("--amount", money(clerk.free(1) + 1))
+        over = tally("claims", "lock", counter.bill(1), *amount, *clerk.law(), *box, "--json")
+        (row,) = over.json["claims"]
+        assert (over.code, row["outcome"], row["left"]) == (3, "bills.claim_cap", clerk.free(1))
+        done("claims", "lock", counter.bill(1), "--amount", "1.00", *clerk.law(), *box)
+        settle = ("claims", "settle", 2, "--amount", "1.00", "--decision", clerk.papers, *box)
+        assert "done before" not in done(*settle).out
+        assert "done before" in done(*settle).out
+        assert clerk.ask("due")["due"] == 0
+    assert clerk.bill(1).amounts["settled"] == 100
 
 
 def test_people_read_words(clerk: Clerk) -> None:

@@ -24,7 +24,7 @@ from tallystick.cli.claiming import (
     RightId,
     WhyNothing,
     amount_of,
-    digest_of,
+    decided,
     finish,
 )
 from tallystick.cli.failures import fail
@@ -147,7 +147,7 @@ def ready(
         opening=opening_of(read_json(opening, 4096)) if opening else None,
         paper=paper,
         ref=ref,
-        decision=digest_of(decision),
+        decision=decided(decision),
         reason=reason,
         **stated,
     )

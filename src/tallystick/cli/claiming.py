@@ -187,7 +187,7 @@ def reject(
     """Answer claims with no."""
     from tallystick.apps.bills.claim_orders import Rejection
 
-    digest = digest_of(decision)
+    digest = decided(decision)
     _some(
         *(how, claims, which, case, "rejected", lambda claim: Rejection(claim, reason, digest)),
         do=lambda desk, some: desk.reject(some),
@@ -270,23 +270,16 @@ def claw_back(
     )
 
 
-def digest_of(decision: str | None) -> bytes:
+def decided(decision: str | None) -> bytes:
     """SHA-256 of a file, or as it is written in hex."""
-    from hashlib import sha256
-
-    from tallystick.cli.inputs import TEXT_BYTES_MAX, read_file
+    from tallystick.cli.inputs import digest_of
 
     if not decision:
         fail(
             *("cli.decision", "请以 --decision 指明本单位的决定文件"),
             "which of your own papers decides this? name it with --decision",
         )
-    if len(decision) == 64 and not Path(decision).exists():
-        try:
-            return bytes.fromhex(decision)
-        except ValueError:
-            pass
-    return sha256(read_file(Path(decision), TEXT_BYTES_MAX)).digest()
+    return digest_of(decision)
 
 
 def amount_of(amount: str | None) -> int:
@@ -348,7 +341,7 @@ def _many(
         if file is None:
             one = {"amount": amount_of(alone["amount"])} | given
             if claimed:
-                one |= {"claim": target, "decision": digest_of(alone["decision"])}
+                one |= {"claim": target, "decision": decided(alone["decision"])}
             else:
                 one["bill"] = format_bill_id(*parse_bill(target or ""))
                 _need(one, ("purpose", "right"))

@@ -52,24 +52,37 @@ class ClaimAnswers(Listing):
     KEY = "claims"
     COLUMNS = ("bill", "claim#", "amount#", "state", "outcome", "found")
 
+    def __init__(self, done_word: str, *, as_json: bool) -> None:
+        super().__init__(done_word, as_json=as_json)
+        self._repeated = 0
+
     def add(self, answers: Iterable[Answer]) -> None:
         """The next ones, in order."""
         for one in answers:
             named = {each.name: getattr(one, each.name) for each in fields(one)}
             named["detail"] = self.in_words(one.detail)
+            self._repeated += one.repeated
             self.add_row(named.pop("outcome"), {k: v for k, v in named.items() if k != "n"})
 
     def cells(self, row: dict[str, Any]) -> tuple[out.Cell, ...]:
-        found = [row["path"], row["detail"]]
+        found = ["此前已办 done before" if row["repeated"] else "", row["path"], row["detail"]]
         if row["left"] is not None:
             found.append(f"余 left {format_amount(row['left'])}")
         if row["locked_until"]:
             found.append(f"至 until {row['locked_until']}")
+        if row["until"]:
+            found.append(f"至 until {row['until']}")
         return (
             *(row["bill"], row["claim"]),
             None if row["amount"] is None else format_amount(row["amount"]),
             *(state_in_words(row["state"]), both(row["outcome"]), " ".join(filter(None, found))),
         )
+
+    def _print_words(self) -> None:
+        if self._repeated:
+            out.say(
+                f"此前已办，未再送出 done before, not sent again: {self._repeated:,}", "bold yellow"
+            )
 
 
 def state_in_words(state: str) -> str:

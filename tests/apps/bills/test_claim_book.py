@@ -78,7 +78,7 @@ def test_what_is_not_written_whole_is_not_written(book: ClaimBook) -> None:
 
 
 def test_a_step_is_noted_once(book: ClaimBook) -> None:
-    step = Step("ab" * 32, 0, 5, "bills.lock/1", BILL, 1, 100, "accepted", 7)
+    step = Step("ab" * 32, 0, 5, "bills.lock/1", BILL, 1, 100, bytes(32), "accepted", 7)
     for _ in range(2):
         with book.transaction():
             book.note([step])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,6 @@ from tallystick.apps.bills.claim_orders import (
     ShareOrder,
 )
 from tallystick.contracts.bills.records.bills import Bill
-from tallystick.ledger.engine import Committed, Stopped
 from tallystick.protocol.values import format_instant
 
 
@@ -79,10 +77,13 @@ def test_settle_nothing_needs_a_reason_and_is_an_answer(city: Desks) -> None:
         claim = desk.lock([order(bill, 100)])[0].claim or 0
         (refused,) = desk.settle([Settlement(claim, 0, decision("x"))])
         assert (refused.outcome, refused.state) == ("bills.claim_reason", "locked")
-        (settled,) = desk.settle([Settlement(claim, 0, decision("x"), "deductible")])
+        answer = Settlement(claim, 0, decision("x"), "deductible")
+        (settled,) = desk.settle([answer])
         assert settled.accepted and settled.state == "settled"
         kept = desk.book.get(claim)
         assert kept is not None and (kept.settled, kept.reason) == (0, "deductible")
+        assert desk.settle([answer])[0].repeated
+        assert desk.settle([Settlement(claim, 1, decision("x"))])[0].outcome == STATE
 
 
 def test_release_reject_renew_and_a_second_try(city: Desks) -> None:
@@ -126,8 +127,11 @@ def test_a_supplement_is_paid_once_a_decision(city: Desks) -> None:
     with city.reimburser() as desk:
         claim = settle_whole(desk, bill, 1_000)
         more = Addition(claim, 200, decision("appeal"))
+        under_the_same_paper = Addition(claim, 200, decision(f"fund {bill.id}"))
+        assert desk.supplement([under_the_same_paper])[0].outcome == STATE
         assert desk.supplement([more])[0].accepted
         assert desk.supplement([more])[0].repeated
+        assert desk.supplement([Addition(claim, 201, decision("appeal"))])[0].outcome == STATE
         kept = desk.book.get(claim)
         assert kept is not None and (kept.settled, kept.decision) == (1_200, decision("appeal"))
         too_much = Addition(claim, free(bill), decision("greed"))
@@ -149,109 +153,6 @@ def test_a_mandate_needs_no_act_of_the_patient_and_has_its_cap(city: Desks) -> N
         assert statute.outcome == "bills.claim_consent", "there is no law for an insurer"
         stranger = order(bill, 500, right="consent", right_id="0" * 64, purpose="other")
         assert desk.lock([stranger])[0].outcome == "bills.claim_consent"
-
-
-# -------------------------------------------------------------------------------- what crashes
-
-
-def lost(data: bytes) -> Future[Committed]:
-    raise Stopped("killed before it was sent")
-
-
-def test_a_kill_between_prepare_and_send_loses_no_nonce_and_doubles_nothing(city: Desks) -> None:
-    (bill,) = city.bills(1)
-    with city.reimburser(submit=lost) as desk, pytest.raises(Stopped):
-        desk.lock([order(bill, 1_000, ref="A-1")])
-    with city.reimburser() as desk:
-        (kept,) = desk.book.of_ref("A-1")
-        assert kept.state == "prepared" and kept.claim is not None
-        assert city.again(bill).lock is None
-        (done,) = desk.resolve()
-        assert (done.outcome, done.claim, done.state) == ("accepted", kept.id, "locked")
-        again = desk.lock([order(bill, 1_000, ref="A-1")])[0]
-        assert again.repeated and again.claim == kept.id
-        assert desk.book.of_bill(bill.id) == desk.book.of_ref("A-1")
-        assert desk.resolve() == []
-
-
-def test_what_was_kept_and_never_signed_is_asked_for_under_its_own_nonce(city: Desks) -> None:
-    (bill,) = city.bills(1)
-    with city.reimburser(submit=lost) as desk, pytest.raises(Stopped):
-        desk.lock([order(bill, 1_000)])
-    (pending,) = (city.folder / "fund" / "pending").iterdir()
-    pending.unlink()  # as if it had been killed one step before
-    with city.reimburser() as desk:
-        assert desk.resolve() == []
-        (kept,) = desk.book.of_bill(bill.id)
-        assert kept.state == "prepared"
-        (done,) = desk.lock([order(bill, 900)])
-        assert done.accepted and done.claim == kept.id
-        (now,) = desk.book.of_bill(bill.id)
-        assert (now.claim, now.amount, now.state) == (kept.claim, 900, "locked")
-
-
-def test_a_kill_after_the_ledger_took_it_finds_the_answer(city: Desks) -> None:
-    (bill,) = city.bills(1)
-
-    def forget(data: bytes) -> Future[Committed]:
-        city.node.submit(data).result(60)
-        raise Stopped("killed before the answer was noted")
-
-    with city.reimburser(submit=forget) as desk, pytest.raises(Stopped):
-        desk.lock([order(bill, 1_000)])
-    with city.reimburser() as desk:
-        (done,) = desk.resolve()
-        claim = done.claim or 0
-        assert (done.state, done.outcome) == ("locked", "accepted")
-    with city.reimburser(submit=forget) as desk, pytest.raises(Stopped):
-        desk.settle([Settlement(claim, 800, decision("a"))])
-    city.now += 7_200  # the engine takes it no more, so the ledger itself is asked
-    with city.reimburser() as desk:
-        kept = desk.book.get(claim)
-        assert kept is not None and kept.state == "locked", "never settled before it is known"
-        (done,) = desk.resolve()
-        assert (done.state, done.outcome) == ("settled", "accepted") and done.entry is not None
-        kept = desk.book.get(claim)
-        assert kept is not None and (kept.settled, kept.ordinal) == (800, 0)
-        assert desk.settle([Settlement(claim, 800, decision("a"))])[0].repeated
-    assert city.again(bill).amounts["settled"] == 800
-
-
-def test_what_expired_unsent_is_refused_and_can_be_asked_for_again(city: Desks) -> None:
-    a, b = city.bills(1, 2)
-    with city.reimburser(submit=lost) as desk, pytest.raises(Stopped):
-        desk.lock([order(a, 1_000)])
-    city.now += 7_200
-    with city.reimburser("mutual") as other:  # time goes on
-        other.lock([order(b, 1, **city.mandate(b, "mutual"))])
-    with city.reimburser() as desk:
-        (done,) = desk.resolve()
-        assert (done.outcome, done.state) == ("ledger.expired", "refused")
-        assert desk.lock([order(a, 1_000)])[0].accepted
-
-
-def test_a_restored_book_learns_from_the_ledger(city: Desks) -> None:
-    a, b = city.bills(1, 2)
-    with city.reimburser() as desk:
-        locked = desk.lock([order(a, 1_000), order(b, 1_000)])
-        saved = (city.folder / "fund" / FILE).read_bytes()
-        wal = (city.folder / "fund" / f"{FILE}-wal").read_bytes()
-        assert desk.settle([Settlement(locked[0].claim or 0, 700, decision("a"))])[0].accepted
-    (city.folder / "fund" / FILE).write_bytes(saved)
-    (city.folder / "fund" / f"{FILE}-wal").write_bytes(wal)
-    with city.reimburser() as desk:
-        first = desk.book.get(locked[0].claim or 0)
-        assert first is not None and first.state == "locked"
-        assert [(each.id, each.state, each.settled) for each in desk.refresh()] == [
-            (first.id, "settled", 700)
-        ]
-    for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
-        (city.folder / "fund" / name).unlink(missing_ok=True)
-    with city.reimburser() as desk:
-        (found,) = desk.recover()
-        assert (found.bill, found.state, found.settled) == (a.id, "settled", 700)
-        assert desk.recover() == []
-        assert desk.supplement([Addition(found.id, 100, decision("more"))])[0].accepted
 
 
 # -------------------------------------------------------------------------- batches and cases
@@ -310,6 +211,19 @@ def test_the_bills_of_a_case_are_locked_and_settled_all_or_none(city: Desks) -> 
         assert all(each.accepted for each in desk.settle(some))
         too_many = [order(n, 1, case="all") for n in range(2_000, 3_001)]
         assert {each.outcome for each in desk.lock(too_many)} == {CASE_SIZE}
+
+
+def test_the_bills_of_a_case_are_let_go_each_for_itself(city: Desks) -> None:
+    a, b = city.bills(1, 2)
+    soon = format_instant(city.now + 60)
+    with city.reimburser() as desk:
+        done = desk.lock([order(a, 1, case="7", until=soon), order(b, 1, case="7")])
+        city.now += 61
+        gone = desk.release([Release(each.claim or 0, "withdrawn") for each in done])
+        assert [(each.outcome, each.state) for each in gone] == [
+            ("bills.lock_expired", "expired"),
+            ("accepted", "released"),
+        ]
 
 
 def test_a_rehearsal_keeps_and_sends_nothing(city: Desks) -> None:
@@ -451,6 +365,7 @@ def test_what_a_reversal_makes_due_is_tracked_to_zero(city: Desks) -> None:
         assert (owing.id, owing.due) == (claim, 900)
         parts = (Return(claim, 500, "recovered", decision("c1")), 400)
         assert desk.claw_back([parts[0]])[0].accepted
+        assert desk.claw_back([parts[0]])[0].repeated
         assert desk.due()[0].due == 400
         (over,) = desk.claw_back([Return(claim, 401, "waived", decision("c2"))])
         assert over.outcome == "bills.claw_exceeds"

@@ -63,7 +63,8 @@ _SCHEMA = """
     CREATE INDEX IF NOT EXISTS owing ON claims (id) WHERE due > 0;
     CREATE TABLE IF NOT EXISTS steps (
         tx BLOB NOT NULL, n INTEGER NOT NULL, at INTEGER NOT NULL, act TEXT NOT NULL,
-        bill TEXT NOT NULL, claim INTEGER, amount INTEGER, outcome TEXT NOT NULL, entry INTEGER,
+        bill TEXT NOT NULL, claim INTEGER, amount INTEGER, decision BLOB, outcome TEXT NOT NULL,
+        entry INTEGER,
         PRIMARY KEY (tx, n)
     ) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS of_claims ON steps (claim, at);
@@ -131,6 +132,7 @@ class Step(NamedTuple):
     claim: int | None
     """Its id in the book."""
     amount: int | None
+    decision: bytes | None
     outcome: str
     entry: int | None
 
@@ -229,7 +231,7 @@ class ClaimBook:
     def note(self, steps: Iterable[Step]) -> None:
         """Write what became of acts; the same again changes nothing. Inside a `transaction`."""
         self._db.executemany(
-            "INSERT OR IGNORE INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(bytes.fromhex(step.tx_id), *step[1:]) for step in steps],
         )
 
@@ -286,7 +288,7 @@ class ClaimBook:
     def steps(self, claim: int) -> list[Step]:
         """What befell a claim, in order."""
         rows = self._query(
-            "SELECT tx, n, at, act, bill, claim, amount, outcome, entry FROM steps "
+            "SELECT tx, n, at, act, bill, claim, amount, decision, outcome, entry FROM steps "
             "WHERE claim = ? ORDER BY at, entry",
             claim,
         )

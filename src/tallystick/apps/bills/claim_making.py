@@ -34,6 +34,7 @@ from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.bills import BillId
 from tallystick.ledger.view import View
 from tallystick.protocol.canonical import narrow, replace
+from tallystick.protocol.entry import ACCEPTED
 from tallystick.protocol.errors import Malformed
 from tallystick.protocol.transaction import Item
 from tallystick.protocol.values import format_instant
@@ -186,7 +187,7 @@ class Making:
 
     def settle(self, view: View, order: Settlement) -> Made | Answer:
         """The answer with an amount."""
-        kept = self._held(order.claim, done="settled", decision=order.decision)
+        kept = self._held(order.claim, done="settled", decision=order.decision, amount=order.amount)
         if isinstance(kept, Answer):
             return kept
         said = {"amount": order.amount, "decision": order.decision, "reason": order.reason}
@@ -199,8 +200,8 @@ class Making:
         kept = self._answered(order.claim)
         if isinstance(kept, Answer):
             return kept
-        if kept.decision == order.decision:
-            return _again(kept, True)
+        if kept.decision == order.decision or self._is_done(kept, "supplement", order):
+            return _again(kept, self._is_done(kept, "supplement", order), STATE)
         terms, opening = kept.terms, kept.opening
         if order.right is not None:
             right_id = order.right_id
@@ -220,10 +221,12 @@ class Making:
         return Made(item, kept)
 
     def claw_back(self, view: View, order: Return) -> Made | Answer:
-        """What was due came back, or is waived."""
+        """What was due came back, or is waived; the same decision is not entered twice."""
         kept = self._answered(order.claim)
         if isinstance(kept, Answer):
             return kept
+        if self._is_done(kept, "claw_back", order):
+            return _again(kept, True)
         item = items.ClawBack(
             nonce=_nonce(),
             bill=kept.bill,
@@ -246,14 +249,26 @@ class Making:
             )
         )
 
-    def _held(self, claim: int, *, done: str = "", decision: bytes | None = None) -> Kept | Answer:
+    def _held(
+        self,
+        claim: int,
+        *,
+        done: str = "",
+        decision: bytes | None = None,
+        amount: int | None = None,
+    ) -> Kept | Answer:
         """A claim that is locked; the old answer where it was answered just so before."""
         kept = self._book.get(claim)
         if kept is None:
             return Answer(outcome=UNKNOWN, claim=claim)
         if kept.state == "locked" and kept.claim is not None:
             return kept
-        return _again(kept, kept.state == done and decision in (None, kept.decision), STATE)
+        same = (
+            kept.state == done
+            and decision in (None, kept.decision)
+            and amount in (None, kept.settled + kept.fixed)
+        )
+        return _again(kept, same, STATE)
 
     def _answered(self, claim: int) -> Kept | Answer:
         kept = self._book.get(claim)
@@ -263,11 +278,20 @@ class Making:
             return _again(kept, False, STATE)
         return kept
 
+    def _is_done(self, kept: Kept, act: str, order: Addition | Return) -> bool:
+        """Whether this very decision was entered: for a file that is handed in again."""
+        return any(
+            (step.act, step.outcome, step.amount, step.decision)
+            == (f"bills.{act}/1", ACCEPTED, order.amount, order.decision)
+            for step in self._book.steps(kept.id)
+        )
+
     def _on(self, kept: Kept, kind: type[items.OfClaim], **said: object) -> Made:
         item = kind(
             nonce=_nonce(), bill=kept.bill, claim=kept.claim or b"", terms=kept.terms, **said
         )
-        return Made(item, kept, case=kept.terms.case)
+        together = kind in (items.Settle, items.SettledBefore)
+        return Made(item, kept, case=kept.terms.case if together else None)
 
 
 def _again(kept: Kept, same: bool, otherwise: str = OPEN) -> Answer:

@@ -33,9 +33,12 @@ class Noting:
         kept: Kept | None = None
         if isinstance(item, items.OfClaim):
             kept = self._book.by_nonce(item.claim)
-            kept = kept or self._book.open_of(item.bill, item.terms.purpose)
             if kept is None:
-                return self._book.add(_claimed(item))
+                kept = self._book.open_of(item.bill, item.terms.purpose)
+                if kept is None:
+                    return self._book.add(_claimed(item))
+                if kept.state == "prepared":  # its nonce was never sent, this one was
+                    self._book.change(kept.id, {"claim": item.claim, "terms": item.terms})
         elif isinstance(item, items.Supplement | items.ClawBack):
             kept = self._book.by_ordinal(item.bill, item.ordinal)
         elif isinstance(item, items.ReadyShare):

@@ -157,6 +157,8 @@ class Answer:
     state: str = ""
     """As the book has it now."""
     amount: int | None = None
+    until: str | None = None
+    """Of a lock that stands: its end."""
     entry: int | None = None
     tx_id: str = ""
     n: int = 0
@@ -202,6 +204,12 @@ def amount_of(item: Item) -> int | None:
     """The money that an item speaks of."""
     amount = getattr(item, "amount", None)
     return amount if isinstance(amount, int) else None
+
+
+def decision_of(item: Item) -> bytes | None:
+    """The decision that an item rests on."""
+    decision = getattr(item, "decision", None)
+    return decision if isinstance(decision, bytes) else None
 
 
 def terms_of(order: LockOrder, right_id: str, case_tag: bytes | None) -> Terms:

@@ -40,6 +40,7 @@ from tallystick.apps.bills.claim_orders import (
     Settlement,
     ShareOrder,
     amount_of,
+    decision_of,
 )
 from tallystick.apps.bills.claim_watch import ViewFactory, Watch
 from tallystick.apps.bills.sending import VALID_SECONDS, Sending, Sent, Submit
@@ -288,7 +289,7 @@ class Reimburser(Watch):
                 done.append(answer)
                 step = Step(
                     *(sent.tx_id, n, at, header.action, answer.bill, claim, amount_of(item)),
-                    *(outcomes.each[n], answer.entry),
+                    *(decision_of(item), outcomes.each[n], answer.entry),
                 )
                 self.book.note([step])
         self._sending.done(sent)
@@ -328,6 +329,7 @@ class Reimburser(Watch):
             claim=claim,
             state=changes.get("state", kept.state if kept else ""),
             amount=amount_of(item),
+            until=changes.get("until"),
             entry=entry if said.each[n] == ACCEPTED else None,
             tx_id=sent.tx_id,
             n=n,
