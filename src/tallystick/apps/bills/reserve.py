@@ -239,11 +239,11 @@ def _refused(error: Malformed | Rejected) -> Issued:
 
 
 def waiting(folder: Path) -> list[BillId]:
-    """The offline bills of an office that are not handed in yet, oldest file name first."""
+    """The offline bills of an office that are not handed in yet, by code and number."""
     found = []
     for path in sorted((folder / PENDING).glob(f"[!.]*{SUFFIX}")):
         parts = parse(read_file(path, TRANSACTION_BYTES_MAX), SignedParts)
         if parts.header.action == ACTION:
             items = [decode(bytes(item), Issue) for item in parts.items]
             found += [(item.code, item.number) for item in items]
-    return found
+    return sorted(found)
