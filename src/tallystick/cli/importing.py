@@ -46,7 +46,7 @@ def synthea(
     dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Bills out of a Synthea export, reimbursed by its insurers, reconciled to the cent.
+    """Bills out of a Synthea export, reimbursed and reconciled to the cent.
 
     For each organisation and insurer. Founds a ledger in --dir if there is none. With
     payer_transitions.csv the insurers claim, too. Exit code 0 only when everything reconciles. Run
@@ -105,7 +105,7 @@ def _import(
 def report_synthea(
     folder: options.LedgerDir = Path("synthea-ledger"), as_json: options.AsJson = False
 ) -> None:
-    """What became of an imported Synthea export's money, by the ledger, to the cent.
+    """What became of the money of an imported export, to the cent.
 
     For each insurer, organisation and kind of patient: source = settled + transferred + copay +
     credits + refused. Exit code 1 when a cent is not accounted for; a refusal is accounted for.
