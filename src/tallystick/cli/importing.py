@@ -46,7 +46,7 @@ def synthea(
     dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Bills out of a Synthea export, reimbursed and reconciled to the cent.
+    """Bills out of a Synthea export, claimed, reconciled to the cent.
 
     For each organisation and insurer. Founds a ledger in --dir if there is none. With
     payer_transitions.csv the insurers claim, too. Exit code 0 only when everything reconciles. Run
