@@ -6,6 +6,7 @@ See docs/spec/vault.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +19,8 @@ from tallystick.cli.acting import How, act, acting, desk_of, nonce, owner_of
 from tallystick.cli.failures import BUSY, fail
 
 if TYPE_CHECKING:
-    from tallystick.apps.bills.erasing import Round
+    from tallystick.apps.bills.erasing import Order, Round
+    from tallystick.vault import Kept
 
 app = typer.Typer(no_args_is_help=True, help="Erase bodies: order it, carry it out, k of m.")
 
@@ -96,7 +98,7 @@ def run(
     Exit code 4 while a legal hold, a reader of the files, a copy of the keys out of reach or a
     letter in a box keeps some of it: run it again.
     """
-    from tallystick.apps.bills.erasing import Eraser, Round, orders_for
+    from tallystick.apps.bills.erasing import Eraser, orders_of
     from tallystick.cli.inputs import load_signer
     from tallystick.cli.vault_copies import open_kept
 
@@ -112,13 +114,9 @@ def run(
         ]
         with desk.view() as view:
             org = owner_of(view, signer.public_key)
-            ordered = list(orders_for(view, org, view.genesis.utc_offset_seconds))
+            ordered = orders_of(view, org)
         if how.dry_run:
-            done = Round(
-                erased=[each.bill.id for each in ordered if each.place not in kept.erasures],
-                held=[each.bill.id for each in ordered if each.held and not each.acknowledged],
-            )
-            done.erased = [bill for bill in done.erased if bill not in done.held]
+            done = _would(ordered, [kept, *others])
         else:
             done = Eraser(
                 kept,
@@ -172,6 +170,19 @@ def status(
             for one in found
         ],
     )
+
+
+def _would(orders: Sequence[Order], vaults: Sequence[Kept]) -> Round:
+    """What a round would begin with."""
+    from tallystick.apps.bills.erasing import Round
+
+    done = Round()
+    for order in orders:
+        if order.held and not order.acknowledged:
+            done.held.append(order.bill.id)
+        elif any(order.place not in kept.erasures for kept in vaults):
+            done.erased.append(order.bill.id)
+    return done
 
 
 def _print(how: How, done: Round) -> None:

@@ -116,8 +116,7 @@ def restore(
 
     secret = load_vault(key, passphrase_file).secret
     with reading(folder) as view:
-        offset = view.genesis.utc_offset_seconds
-        erased = erased_for(view, org, offset, Clock().now())
+        erased = erased_for(view, org, Clock().now())
     kind = Archive[object] if kind_of(backup) == Archive.KIND else Vault
     kind.restore(output, secret, backup=backup, keys=keys, business=business_keys_of, erased=erased)
     out.say(f"{output}: restored; {len(erased):,} bodies are erased by the ledger's word")

@@ -29,7 +29,7 @@ from tallystick.vault.delivery import Head, Letter, open_delivery
 from tallystick.vault.erasure import Erased
 from tallystick.vault.files import Files
 from tallystick.vault.kept import Business, BusinessKey, Kept, restoring
-from tallystick.vault.post import Inbox, Outbox
+from tallystick.vault.post import Inbox
 from tallystick.vault.store import ContentCheck, blind_key
 
 PURPOSE = "archive"
@@ -137,7 +137,6 @@ class Archive(Kept, Generic[R]):
         business: Business,
     ) -> None:
         self._inbox = Inbox(files)
-        self._outbox = Outbox(files)
         self._keys = delivery_keys
         self._fetch_record = fetch_record
         self._check = check
@@ -180,14 +179,14 @@ class Archive(Kept, Generic[R]):
         """Make an archive in the new `folder` out of a backup and the keys, or none."""
         with restoring(backup, keys, folder) as beside:
             files = Files(beside, Ciphers(key), cls.KIND, cls.SCHEMA, restoring=True)
-            with cls(files, {}, _no_record, _no_check, business) as archive:
+            with cls(files, {}, _not_here, _not_here, business) as archive:
                 archive.restored(erased, business)
 
     @classmethod
     def keeping(cls, folder: Path, key: bytes) -> Self:
         """Open what is there to log reads, to erase and to copy; it judges no delivery."""
         files = Files(folder, Ciphers(key), cls.KIND, cls.SCHEMA)
-        return cls(files, {}, _no_record, _no_check, lambda _: ())
+        return cls(files, {}, _not_here, _not_here, lambda _: ())
 
     def expect(
         self,
@@ -449,7 +448,7 @@ class Archive(Kept, Generic[R]):
         )
 
     def _delivered(self, code: int, number: int) -> list[int]:
-        return self._outbox.delivered(code, number)
+        return []  # an archive sends nothing
 
     def _index_again(self, business: Business) -> None:
         for bill, cell, state, *named in self._files.query(
@@ -496,9 +495,5 @@ def _label(network: bytes, code: int, number: int, issuer: str) -> bytes:
     return encode([network, code, number, issuer])
 
 
-def _no_record(expected: Expected) -> Any:
-    raise RuntimeError("this archive was opened to keep, not to judge")
-
-
-def _no_check(body: bytes, record: object) -> None:
+def _not_here(*_: object) -> Any:
     raise RuntimeError("this archive was opened to keep, not to judge")

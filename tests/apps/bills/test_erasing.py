@@ -23,7 +23,7 @@ from tallystick.apps.bills.erasing import (
     erased_for,
     erasure_list,
     erasure_status,
-    orders_for,
+    orders_of,
 )
 from tallystick.apps.bills.office import Office
 from tallystick.contracts.bills.items.accounts import Erased as ErasedItem
@@ -222,10 +222,9 @@ def test_a_hold_that_came_after_an_order_of_term_keeps_the_body(city: City) -> N
         hospital = eraser(city, office.vault, HOSPITAL)
         assert hospital.run_once() == Round(held=[bill(number)])
         with city.node.view() as view:
-            offset = view.genesis.utc_offset_seconds
-            (found,) = orders_for(view, HOSPITAL, offset)
+            (found,) = orders_of(view, HOSPITAL)
             assert found.held == "finance"
-            assert erased_for(view, HOSPITAL, offset, city.now) == []
+            assert erased_for(view, HOSPITAL, city.now) == []
         assert office.vault.get(CODE, number)
         city.act("finance", "bills.lift_hold", LiftHold(nonce=city.nonce(), **named))
         assert hospital.run_once().acknowledged == [bill(number)]
@@ -269,7 +268,7 @@ def test_a_vault_out_of_a_backup_stays_erased_by_the_ledgers_word(city: City) ->
         eraser(city, office.vault, HOSPITAL).run_once()
     shutil.rmtree(folder)
     with city.node.view() as view:
-        erased = erased_for(view, HOSPITAL, view.genesis.utc_offset_seconds, city.now)
+        erased = erased_for(view, HOSPITAL, city.now)
     Vault.restore(
         folder,
         VAULT_KEY,

@@ -115,11 +115,16 @@ def orders_for(reader: Reader, org: str, utc_offset_seconds: int) -> Iterator[Or
         yield Order(bill, row.order, sum(each.done is None for each in mine), held)
 
 
-def erased_for(reader: Reader, org: str, utc_offset_seconds: int, at: int) -> list[Erased]:
+def orders_of(view: View, org: str) -> list[Order]:
+    """The same, at the network's own time."""
+    return list(orders_for(view, org, view.genesis.utc_offset_seconds))
+
+
+def erased_for(view: View, org: str, at: int) -> list[Erased]:
     """What a vault that comes out of a backup must not bring back."""
     return [
         Erased(*order.place, order.digest, at)
-        for order in orders_for(reader, org, utc_offset_seconds)
+        for order in orders_of(view, org)
         if order.acknowledged or order.held is None
     ]
 
@@ -209,7 +214,7 @@ class Eraser:
         """Carry out and acknowledge all that is due."""
         done = Round()
         with self._view() as view:
-            orders = list(orders_for(view, self._org, view.genesis.utc_offset_seconds))
+            orders = orders_of(view, self._org)
             done.held = [order.bill.id for order in orders if order.held and not order.acknowledged]
             orders = [order for order in orders if order.acknowledged or not order.held]
             due = [order for order in orders if not self._is_erased(order)]
