@@ -190,7 +190,7 @@ def audit_paper(desk: Desk) -> None:
         bill = world.bill(form.paper_of)
         assert form.root == bill.root
         assert form.issuer == bill.issuer
-        assert form.good == (form.state == "live")
+        assert form.good == (form.state == "live" and bill.good)
         assert standing[bill.id] <= 1
         if form.state in ("printing", "live"):
             assert bill.paper is not None

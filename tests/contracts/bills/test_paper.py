@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from claims_acts import CLAIM_RULES
+from claims_acts import CLAIM_RULES, CLAIMED
 from paper_acts import FORMS, LOSS_WAIT, PAPER, Desk, audit_paper
 
 from tallystick.apps.bills.catalogue import TYPES
@@ -352,6 +352,44 @@ def test_V4_once_the_loss_wait_is_over_a_bill_is_reversed_without_its_paper() ->
     desk.world.at += 1
     assert live_paper(desk.now(bill), desk.world.at) is None
     assert desk.reverse(bill, 2).state == "reversed"
+
+
+def test_a_form_is_good_only_while_its_bill_is() -> None:
+    desk = Desk()
+    bill = desk.printed(desk.issue(1), 1)
+    assert desk.form(1).good
+    desk.freeze(bill)
+    assert (desk.form(1).state, desk.form(1).good) == ("live", False)
+    audit_paper(desk)
+    desk.lift(bill)
+    assert desk.form(1).good
+    desk.request(bill)
+    assert not desk.form(1).good
+    desk.do("hospital", "bills.cancel_reversal", desk.cancel_item(bill))
+    assert desk.form(1).good
+    late = desk.exchange(desk.issue(2), 2)
+    desk.freeze(late)
+    desk.confirm(late)
+    assert (desk.form(2).state, desk.form(2).good) == ("live", False)
+    desk.lift(late)
+    assert desk.form(2).good
+    desk.lose(late)
+    desk.freeze(late)
+    desk.lift(late)
+    assert not desk.form(2).good
+    audit_paper(desk)
+
+
+def test_the_form_of_a_deposit_ends_with_it() -> None:
+    desk = Desk()
+    deposit = desk.define(33060826, deposit=True, claims=None, liability="absent")
+    paid = desk.printed(desk.issue(1, code=deposit, self_pay=0, self_expense=0), 1)
+    item = desk.world.issue_item(2, code=CLAIMED, settles=[paid.id])
+    desk.world.do("hospital", "bills.issue", item)
+    assert (desk.now(paid).state, desk.form(1).good) == ("settled", False)
+    audit_paper(desk)
+    desk.recover(paid)
+    assert desk.form(1).state == "recovered"
 
 
 def test_after_a_loss_the_number_is_public_and_the_bill_is_exchanged_anew() -> None:

@@ -105,12 +105,21 @@ def find_bill(ctx: Context, bill_id: str) -> Bill | None:
 
 
 def put_bill(ctx: Context, bill: Bill, **changes: object) -> Bill:
-    """Stage a bill with `changes`; a blue one's state follows from its fields."""
+    """Stage a bill with `changes`; a blue one's state, and its form's `good`, follow from that."""
     bill = replace(bill, **changes)
     if bill.bill_kind == "blue":
         state, good = standing(bill)
         bill = replace(bill, state=state, good=good)
+        if bill.paper is not None and bill.paper.state == "live":
+            _put_form(ctx, bill.paper.id, good)
     return ctx.put_slot(*parse_bill_id(bill.id), bill)
+
+
+def _put_form(ctx: Context, form_id: str, good: bool) -> None:
+    """A form says no better of a bill than the bill says of itself."""
+    form = find_bill(ctx, form_id)
+    if form is not None and form.good != good:
+        ctx.put_slot(*parse_bill_id(form_id), form, good=good)
 
 
 def acts_for(ctx: Context, org: str) -> bool:

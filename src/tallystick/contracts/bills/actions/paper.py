@@ -156,7 +156,7 @@ def confirm_printed(ctx: Context, item: ConfirmPrinted) -> None:
     if link.id != item.paper:
         raise Rejected(BillsReason.PAPER_NONE, f"it is {link.id}", path="paper")
     # WRITE
-    put_bill(ctx, _form(ctx, link), state="live", good=True)
+    put_bill(ctx, _form(ctx, link), state="live", good=bill.good)
     put_bill(ctx, bill, paper=PaperLink(id=link.id, state="live"))
 
 
