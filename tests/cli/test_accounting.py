@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ GRANTED = (
     *("bills.give_back", "bills.void_numbers", "bills.account_block", "bills.account_period"),
     "bills.order_erasure",
 )
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "accounting.md"
 ROOM = ("--level", 3, "--first", 1)
 
 
@@ -232,3 +235,22 @@ def test_organisations_merge(books: Counter) -> None:
     assert finance(
         books, "succeed", "finance", "--to", "hospital-01", "--reason", "merged", "--duties"
     ).json["outcomes"] == ["bills.succession_invalid"]
+
+
+def test_each_line_of_the_guide_works(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(counter.folder)
+    page = GUIDE.read_text(encoding="utf-8")
+    for name, value in (("CODE", counter.code), ("TYPE", counter.code // 100)):
+        page = page.replace(f" {name}", f" {value}").replace(f"/{name}/", f"/{value}/")
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page, re.M | re.S)
+    lines = "".join(blocks).replace("MONTH", last_month()).splitlines()
+    said = ""
+    for line in lines:
+        words = shlex.split(line)
+        if words[0] == "export":
+            for each in words[1:]:
+                monkeypatch.setenv(*each.split("=", 1))
+        else:
+            said += done(*words[1:]).out
+    assert len(lines) == 22
+    assert said.count("EXPLAINED: ") == 2
