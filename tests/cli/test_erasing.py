@@ -8,6 +8,9 @@ from pathlib import Path
 from canaries import everything_in
 from counter import Answer, Counter, done, tally
 
+from tallystick.apps.bills.addresses import FOLDER, TRIES_MAX, Addresses
+from tallystick.keyring import load_vault_key
+
 VAULT = ("vault", "erase")
 GIVEN = ("--action", "bills.erased", "--source", "founding.0")
 
@@ -98,8 +101,11 @@ def test_a_backup_comes_back_without_what_was_erased(counter: Counter) -> None:
     vault, away = counter.folder / "vault", counter.folder / "away"
     copy = counter.folder / "key-disk" / "keys.db"
     copy.parent.mkdir()
+    secret = load_vault_key(counter.key("vault")).secret
+    with Addresses.open(vault / FOLDER, secret) as addresses:
+        addresses.use_try("33060126:0000000001")
     assert kept(counter, "backup", vault, "--output", away, "--keys-to", copy).code == 0
-    assert sorted(path.name for path in away.iterdir()) == ["bodies.db"]
+    assert sorted(path.name for path in away.iterdir()) == [FOLDER, "bodies.db"]
     listed = kept(counter, "forget-keys", vault, "--json").json
     assert listed == {"copies": [str(copy)]}
     shutil.copy(copy, counter.folder / "hoarded.db")
@@ -110,6 +116,8 @@ def test_a_backup_comes_back_without_what_was_erased(counter: Counter) -> None:
         named = ("--keys", keys, "--output", back, "--org", "hospital-01", "--dir", counter.ledger)
         assert kept(counter, "restore", away, *named).code == 0
         gone = kept(counter, "show", back, counter.bill(2), "--dir", counter.ledger)
+        with Addresses.open(back / FOLDER, secret) as addresses:
+            assert addresses.tries_left("33060126:0000000001") == TRIES_MAX - 1
         there = kept(counter, "show", back, counter.bill(1), "--dir", counter.ledger)
         assert (gone.code, there.code) == (3, 0), gone.err + there.err
 

@@ -69,9 +69,13 @@ def backup(
 ) -> None:
     """Copy a vault while it is used. The copy has no keys.
 
+    The addresses that payers registered go with it.
     A copy of the keys lies apart, is replaced each time, and is reached by every erasure: keep
     no other.
     """
+    from tallystick.apps.bills.addresses import FOLDER
+    from tallystick.vault import copy_pair
+
     if keys_to is not None and keys_to.absolute().parent in (
         output.absolute(),
         vault.absolute(),
@@ -83,6 +87,8 @@ def backup(
         )
     with open_kept(vault, key, passphrase_file) as kept:
         kept.backup(output)
+        if (vault / FOLDER).is_dir():
+            copy_pair(vault / FOLDER, output / FOLDER)
         if keys_to is not None:
             kept.copy_keys(keys_to)  # after the bodies: never older than they are
     said = "" if keys_to is None else f"; keys: {keys_to}"
@@ -107,18 +113,21 @@ def restore(
     What was erased since is erased in it, as the keys' own list and the ledger say, before
     anything opens.
     """
+    from tallystick.apps.bills.addresses import FOLDER
     from tallystick.apps.bills.checks import business_keys_of
     from tallystick.apps.bills.erasing import erased_for
     from tallystick.cli.inputs import load_vault
     from tallystick.cli.reading import reading
     from tallystick.engines.clock import Clock
-    from tallystick.vault import Archive, Vault, kind_of
+    from tallystick.vault import Archive, Vault, copy_pair, kind_of
 
     secret = load_vault(key, passphrase_file).secret
     with reading(folder) as view:
         erased = erased_for(view, org, Clock().now())
     kind = Archive[object] if kind_of(backup) == Archive.KIND else Vault
     kind.restore(output, secret, backup=backup, keys=keys, business=business_keys_of, erased=erased)
+    if (backup / FOLDER).is_dir():
+        copy_pair(backup / FOLDER, output / FOLDER)
     out.say(f"{output}: restored; {len(erased):,} bodies are erased by the ledger's word")
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from tallystick.vault.archive import Archive, Expected, Finding, Outcome, Watermark
 from tallystick.vault.delivery import Head, Letter, open_delivery, read_head, seal_delivery
 from tallystick.vault.erasure import BodyErased, Erased
-from tallystick.vault.kept import BusinessKey, Kept, kind_of
+from tallystick.vault.kept import BusinessKey, Kept, copy_pair, kind_of
 from tallystick.vault.post import Message, Owed, Sent
 from tallystick.vault.reads import Read
 from tallystick.vault.store import Opened, Prepared, Recorded, Standing, Vault
@@ -37,6 +37,7 @@ __all__ = [
     "Standing",
     "Vault",
     "Watermark",
+    "copy_pair",
     "kind_of",
     "open_delivery",
     "read_head",

@@ -21,7 +21,14 @@ import apsw
 from tallystick.durable import DiskFull, Locked, Naming, make_durable
 from tallystick.protocol.errors import Damaged
 from tallystick.vault.erasure import Erased, Erasures, Removed, write_copy
-from tallystick.vault.files import BACKUP_MARK, BODIES_FILE, FORMAT, KEYS_FILE, Files
+from tallystick.vault.files import (
+    BACKUP_MARK,
+    BODIES_FILE,
+    BUSY_MILLISECONDS,
+    FORMAT,
+    KEYS_FILE,
+    Files,
+)
 from tallystick.vault.reads import Read, ReadLog, What
 
 _COMMON_STRIP = """
@@ -206,13 +213,8 @@ def restoring(backup: Path, keys: Path, folder: Path) -> Iterator[Path]:
     beside = _beside(folder)
     beside.mkdir(mode=0o700, parents=True)
     try:
-        for source, name in ((backup / BODIES_FILE, BODIES_FILE), (keys, KEYS_FILE)):
-            with Naming(source):
-                connection = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READWRITE)
-                try:
-                    write_copy(connection, beside / name)
-                finally:
-                    connection.close()
+        _copy(backup / BODIES_FILE, beside / BODIES_FILE)
+        _copy(keys, beside / KEYS_FILE)
         yield beside
         make_durable(beside)
         beside.replace(folder)
@@ -246,6 +248,24 @@ def _beside(target: Path) -> Path:
     beside = target.with_name(f".{target.name}.new")
     shutil.rmtree(beside, ignore_errors=True)  # of a crash
     return beside
+
+
+def copy_pair(source: Path, target: Path) -> None:
+    """Copy both files of a folder that has no bodies, so no keys that an erasure must reach."""
+    target.mkdir(mode=0o700)
+    for name in (KEYS_FILE, BODIES_FILE):
+        _copy(source / name, target / name)
+    make_durable(target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with Naming(source):
+        connection = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            connection.set_busy_timeout(BUSY_MILLISECONDS)
+            write_copy(connection, target)
+        finally:
+            connection.close()
 
 
 def _strip(copy: Path, script: str) -> None:
