@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from faults.desks_killed import KilledDesks
 from faults.kills import Victims
 from faults.offices_killed import KilledOffices
 
@@ -22,3 +23,10 @@ def test_kills_of_an_office_and_an_archive(tmp_path: Path) -> None:
     for _ in range(3):
         offices.round()
     assert offices.bills > 20
+
+
+def test_kills_of_a_reimbursers_desk(tmp_path: Path) -> None:
+    desks = KilledDesks(tmp_path, seed=3)
+    for _ in range(4):
+        desks.round()
+    assert desks.kills == 4 and desks.settled > 20
