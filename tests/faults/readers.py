@@ -13,20 +13,26 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from audited import TYPE, Office
 from bodies import OUTPATIENT, make_body
 from faults.ground import Ground
 from offices import DELIVERY
 from vaults import prepare, send
 
 from tallystick.apps.bills import mail
+from tallystick.apps.bills.audit import audit_file
+from tallystick.apps.bills.reserve import Kit, read_kit
 from tallystick.contracts.bills.body import Body
 from tallystick.contracts.bills.content import check_body
+from tallystick.contracts.bills.views.bills import find_type
+from tallystick.contracts.kit.intervals import Interval
 from tallystick.ledger.feed import FeedBlock, pack_frame, read_frame
 from tallystick.node import rules
 from tallystick.protocol.body import encoded_root, open_body, parse_disclosure, seal_body
-from tallystick.protocol.canonical import decode, encode
+from tallystick.protocol.canonical import decode, encode, replace
 from tallystick.protocol.checkpoint import parse_checkpoint, parse_note, parse_vkey
 from tallystick.protocol.equivocation import policy_keys, verify_equivocation
 from tallystick.protocol.errors import Damaged, Malformed, Rejected, VerificationFailed
@@ -75,6 +81,31 @@ def _frame(data: bytes) -> object:
     return read_frame(file)
 
 
+def _audits() -> tuple[Reader, ...]:
+    """An auditor's file, and what an office takes along when it is cut off."""
+    with TemporaryDirectory() as folder:
+        office = Office(Path(folder) / "ledger")
+        office.fill()
+        policy, data = office.policy(), office.file()
+        reserve = replace(office.block_row(), offline_days=7)
+        with office.ledger.view() as view:
+            kind = find_type(view, TYPE)
+        office.ledger.close()
+    assert kind is not None
+    kit = Kit(
+        format="tallystick/offline-kit/v1",
+        network=bytes(32),
+        key=bytes(32),
+        reserve=reserve,
+        free=[Interval(first=1, last=9, fate="remaining")],
+        types=[kind],
+    )
+    return (
+        Reader("block audit", data, lambda given: audit_file(io.BytesIO(given), policy)),
+        Reader("offline kit", encode(kit), read_kit),
+    )
+
+
 @cache
 def readers() -> tuple[Reader, ...]:
     """All of them."""
@@ -119,6 +150,7 @@ def readers() -> tuple[Reader, ...]:
         Reader("delivery", delivery, lambda data: open_delivery(data, keys)),
         Reader("mail", b"%d\n%b" % (len(delivery), delivery), mail.unpack),
         Reader("frame", frame, _frame),
+        *_audits(),
         Reader("vkey", b"example+4b9e4a5b+BAAA", lambda data: parse_vkey(_text(data))),
         Reader("instant", b"2026-01-31T09:00:00Z", lambda data: parse_instant(_text(data))),
     )

@@ -22,7 +22,7 @@ from tallystick.durable import write_file
 from tallystick.ledger.feed import FeedReader
 from tallystick.ledger.portable import export_ledger
 from tallystick.protocol.canonical import replace
-from tallystick.protocol.errors import VerificationFailed
+from tallystick.protocol.errors import Malformed, VerificationFailed
 from tallystick.protocol.values import parse_instant
 
 
@@ -105,6 +105,12 @@ def test_a_block_that_does_not_exist_and_pages_that_nobody_used(office: Office) 
         audit_file.write_block(view, office.note(), ghost, written)
     with pytest.raises(VerificationFailed, match="there is no such block"):
         office.audit(written.getvalue())
+
+
+def test_a_block_that_no_file_could_show_is_audited_out_of_an_export(office: Office) -> None:
+    top = replace(office.block_row(), first=1, last=9_999_999_999, gone=[])
+    with pytest.raises(Malformed, match="audit an export"):
+        audit_file.pages_of(audit_file.shown_ranges(top))
 
 
 def test_the_file_shows_nothing_of_neighbours_and_children(office: Office) -> None:

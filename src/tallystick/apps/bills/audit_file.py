@@ -11,7 +11,7 @@ of the block it has only hashes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, BinaryIO, Literal, NamedTuple
 
 from tallystick.contracts.bills.records.accounts import Account
@@ -30,6 +30,8 @@ from tallystick.verify import Verified, Verifier
 FORMAT = "tallystick/block-audit/v1"
 LINE_BYTES_MAX = 512 * 1024
 """A page's hashes: 4,096 at the very most, where ranges leave out every second slot."""
+PAGES_MAX = 10_000
+"""Of one block: 40 million numbers that are not a child's."""
 
 
 class Head(Record):
@@ -79,8 +81,11 @@ def shown_ranges(row: Allotment) -> list[tuple[int, int]]:
     return found
 
 
-def pages_of(ranges: Iterable[tuple[int, int]]) -> dict[int, list[page.Range]]:
-    """The same by page, as ranges of its slots."""
+def pages_of(ranges: Sequence[tuple[int, int]]) -> dict[int, list[page.Range]]:
+    """The same by page, as ranges of its slots; refuses what no file could show."""
+    count = sum(last // page.SLOTS - first // page.SLOTS + 1 for first, last in ranges)
+    if count > PAGES_MAX:
+        raise Malformed(f"a block of {count} pages, at most {PAGES_MAX}: audit an export")
     found: dict[int, list[page.Range]] = {}
     for first, last in ranges:
         for at in range(first // page.SLOTS, last // page.SLOTS + 1):
