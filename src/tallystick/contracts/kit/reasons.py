@@ -83,8 +83,8 @@ TEXTS: dict[Reason, ReasonText] = {
         "look up whether it was entered; if not, sign it anew with a later valid_until",
     ),
     LedgerReason.VALID_TOO_LONG: ReasonText(
-        "交易有效期超过账本时间之后72小时",
-        "valid_until is more than 72 hours after ledger time",
+        "交易有效期超过上限：账本时间之后72小时，离线票据31天",
+        "valid_until is too late: at most 72 hours after ledger time, for offline bills 31 days",
         "缩短有效期后重新签名，并核对本机时钟",
         "choose an earlier one, sign anew, and check this machine's clock",
     ),
