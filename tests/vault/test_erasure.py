@@ -199,6 +199,19 @@ def test_a_body_that_never_came_is_not_waited_for_and_not_taken(tmp_path: Path) 
         assert archive._inbox.waiting() == []
 
 
+def test_a_letter_that_waits_for_its_record_is_erased_with_it(tmp_path: Path) -> None:
+    folder, one = tmp_path / "archive", prepare(GONE)
+    with archived(folder, range(0)) as archive:
+        archive.receive([letter(one).data, letter(prepare(1)).data], at=AT)
+        hidden = archive._files.query("SELECT data FROM inbox ORDER BY id")
+        archive.expect([expect(one, one.number)], size=100)
+        erase(archive)
+        assert left_of(folder, list(hidden[0])) == []
+        assert [data for _, data in archive._inbox.waiting()] != []
+    with archived(folder, range(0)) as archive:
+        assert len(archive._inbox.waiting()) == 1, "the letter about another bill waits on"
+
+
 def test_a_body_that_comes_after_its_erasure_is_not_kept(tmp_path: Path) -> None:
     one = prepare(GONE)
     with Vault.open(tmp_path / "vault", VAULT_KEY) as vault:

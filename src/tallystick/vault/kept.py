@@ -188,16 +188,15 @@ class Kept(ABC):
     def restored(self, orders: Sequence[Erased], business: Business) -> None:
         """Make a backup a vault again, before it answers anyone.
 
-        1. what its keys' own list names is erased, all of it: the backup may be of a history that
-        an older copy of the keys has left    2. what `orders`, the ledger's, name    3. the index
-        is made anew; `business` reads it out of a body    4. it is no backup any more
+        What the list beside its keys names went when it was opened. 1. what `orders`, the ledger's,
+        name is erased    2. the index is made anew; `business` reads it out of a body    3. it is
+        no backup any more
         """
-        for some in (self.erasures.all(), orders):  # 1, 2
-            for start in range(0, len(some), ERASED_AT_ONCE):
-                self.erase_many(some[start : start + ERASED_AT_ONCE])
+        for start in range(0, len(orders), ERASED_AT_ONCE):
+            self.erase_many(orders[start : start + ERASED_AT_ONCE])  # 1
         with self._files.transaction():
-            self._index_again(business)  # 3
-            self._files.set_meta(BACKUP_MARK, None)  # 4
+            self._index_again(business)  # 2
+            self._files.set_meta(BACKUP_MARK, None)  # 3
 
     @abstractmethod
     def _index_again(self, business: Business) -> None:
