@@ -126,8 +126,10 @@ class Claims(Machine):
         self, data: st.DataObject, org: str, purpose: str, amount: int, cash_fixed: int
     ) -> None:
         cash, fixed = bool(cash_fixed & 1), cash_fixed == 2
-        days = data.draw(st.sampled_from([1, 2, 5, 10, 0, 11]))
+        days = data.draw(st.sampled_from([1, 2, 5, 5, 5, 10, 0, 11]))
         code, face, bill = self.pick(data, self._lockable)
+        if not self._right(face, org, purpose)[1] and data.draw(st.integers(0, 3)):
+            org = "fund"
         right, fine = self._right(face, org, purpose)
         right |= {"purpose": purpose, "basis": "cash" if cash else "cash_account"}
         right |= {"benefit": "fixed"} if fixed else {}
@@ -152,7 +154,10 @@ class Claims(Machine):
 
     def _owned(self, data: st.DataObject) -> tuple[Face, Held, Hold | None]:
         """Some lock that there was, and what stands of it now."""
-        face, held = data.draw(st.sampled_from(self.held[::-1]))
+        live = [each for each in self.held if each[0].live(self.now)]
+        mostly = data.draw(st.integers(0, 3)) > 0
+        known = live if live and mostly else self.held
+        face, held = data.draw(st.sampled_from(known[::-1]))
         lock = face.live(self.now)
         return face, held, lock if lock is not None and lock.held == held else None
 
@@ -160,8 +165,9 @@ class Claims(Machine):
     @rule(data=st.data(), amount=MONEY, why=st.booleans(), before=st.booleans())
     def settle(self, data: st.DataObject, amount: int, why: bool, before: bool) -> None:
         face, held, lock = self._owned(data)
-        if lock is not None and data.draw(st.integers(0, 3)):
-            amount = min(amount, lock.amount)
+        if data.draw(st.integers(0, 3)):
+            before = face.asked is not None
+            amount = min(amount, lock.amount if lock else amount)
         fixed = held.terms.benefit == "fixed"
         fine = lock is not None and face.frozen is None and (fixed or amount <= lock.amount)
         fine = fine and (amount > 0 or why)
