@@ -141,17 +141,19 @@ def test_successions_come_once_and_never_in_a_circle() -> None:
     assert world.refused("finance", "bills.succeed", back) == refusal
 
 
-def test_a_line_of_successions_is_followed_so_far() -> None:
+def test_a_line_of_successions_is_followed_to_its_end() -> None:
     world = Books()
     bill = world.issue(1)
     line = ["hospital", "clinic", "city", "insurer", "mutual", "fund"]
     steps = list(pairwise(line[: SUCCESSIONS_MAX + 1]))
-    for org, successor in reversed(steps):
+    for org, successor in steps:
         world.do("finance", "bills.succeed", world.succeed_item(org, successor, duties=True))
-    longer = world.succeed_item("fund", "hospital", duties=True)
+    last, beyond = line[SUCCESSIONS_MAX], line[SUCCESSIONS_MAX + 1]
+    longer = world.succeed_item(last, beyond, duties=True)
+    assert world.refused("finance", "bills.succeed", longer) == ("bills.succession_invalid", "org")
+    into_the_middle = world.succeed_item(beyond, "city", duties=True)
     refusal = ("bills.succession_invalid", "successor")
-    assert world.refused("finance", "bills.succeed", longer) == refusal
-    last = line[SUCCESSIONS_MAX]
+    assert world.refused("finance", "bills.succeed", into_the_middle) == refusal
     world.give(last, "bills.reverse")
     for holder, successor in steps:
         item = world.succeed_item(holder, successor, allotments=[moved()])

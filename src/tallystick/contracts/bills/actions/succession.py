@@ -29,42 +29,44 @@ def succeed(ctx: Context, item: Succeed) -> None:
     for each in item.allotments:
         authorise(ctx, each.code)
     check_unbound(ctx)
-    issuer = ctx.find(Issuer, item.org) or Issuer(
-        kind=Issuer.KIND, id=item.org, state="active", good=True
-    )
+    issuer, heir = _read_issuer(ctx, item.org), _read_issuer(ctx, item.successor)
     # CHECK
     check_org(ctx, item.org, "org")
     check_org(ctx, item.successor, "successor")
-    _check_line(ctx, item, issuer)
+    _check_line(item, issuer, heir)
     moved = [_check_moved(ctx, item, each, n) for n, each in enumerate(item.allotments)]
     # WRITE
     if item.duties:
         ctx.put(issuer, successor=item.successor, state="suspended", good=False, reason=item.reason)
+        ctx.put(heir, line=max(heir.line, issuer.line + 1))
     for allotment in moved:
         _move(ctx, allotment, item.successor)
 
 
-def _check_line(ctx: Context, item: Succeed, issuer: Issuer) -> None:
-    """Something moves, to somebody else; duties once, and never in a circle or a long line."""
+def _check_line(item: Succeed, issuer: Issuer, heir: Issuer) -> None:
+    """Something moves, to somebody else; duties once, and never in a circle or a long line.
+
+    Who was succeeded succeeds nobody: so there is no circle, and a line grows at its end alone.
+    """
     if item.org == item.successor:
         raise Rejected(BillsReason.SUCCESSION_INVALID, "it is the same", path="successor")
     if not item.duties and not item.allotments:
         raise Rejected(BillsReason.SUCCESSION_INVALID, "nothing moves", path="allotments")
     if not item.duties:
         return
-    if issuer.successor is not None:
-        raise Rejected(
-            BillsReason.SUCCESSION_INVALID, f"{issuer.successor} succeeded it", path="org"
-        )
-    row, steps = ctx.find(Issuer, item.successor), 1
-    while row is not None and row.successor is not None:
-        if row.successor == item.org or steps == SUCCESSIONS_MAX:
+    for row, path in ((issuer, "org"), (heir, "successor")):
+        if row.successor is not None:
             raise Rejected(
-                BillsReason.SUCCESSION_INVALID,
-                f"a circle, or more than {SUCCESSIONS_MAX} steps",
-                path="successor",
+                BillsReason.SUCCESSION_INVALID, f"{row.successor} succeeded {row.id}", path=path
             )
-        row, steps = ctx.find(Issuer, row.successor), steps + 1
+    if issuer.line == SUCCESSIONS_MAX:
+        raise Rejected(
+            BillsReason.SUCCESSION_INVALID, f"{SUCCESSIONS_MAX} steps lead to it", path="org"
+        )
+
+
+def _read_issuer(ctx: Context, org: str) -> Issuer:
+    return ctx.find(Issuer, org) or Issuer(kind=Issuer.KIND, id=org, state="active", good=True)
 
 
 def _check_moved(ctx: Context, item: Succeed, moved: Moved, n: int) -> Allotment:

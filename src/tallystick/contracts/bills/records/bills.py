@@ -365,6 +365,8 @@ class Issuer(Row):
     """Up to where the periods of its types are closed."""
     successor: OrgId | None = None
     """Who acts for it since it was merged: on its bills, and for what it still owes."""
+    line: Annotated[int, Meta(ge=0, le=SUCCESSIONS_MAX)] = 0
+    """Steps of the longest line of successions that ends here: all of it is followed."""
 
 
 def type_row_id(type_id: int, version: int) -> str:
