@@ -23,7 +23,7 @@ from tallystick.contracts.bills.views.accounts import (
 )
 from tallystick.contracts.bills.views.bills import find_issuer
 from tallystick.protocol import merkle
-from tallystick.protocol.canonical import encode, replace
+from tallystick.protocol.canonical import INTEGER_MAX, encode, replace
 from tallystick.protocol.errors import Damaged
 from tallystick.protocol.values import AMOUNT_MAX, parse_instant
 
@@ -446,6 +446,16 @@ def test_sums_that_are_too_large_are_not_added() -> None:
             )
         else:
             world.accept(account)
+
+
+@pytest.mark.parametrize("name", ["blue", "red", "paper", "void"])
+def test_counts_that_are_too_large_are_not_added(name: str) -> None:
+    world = Books()
+    world.end_month()
+    world.accept(world.account_period("hospital", tally=other(world.tally(), **{name: 1})))
+    stated = other(world.tally("clinic"), **{name: INTEGER_MAX})
+    item = world.accept_item(world.account_period("clinic", tally=stated))
+    assert world.refused("city", "bills.accept_account", item) == ("bills.account_sum", "tally")
 
 
 def test_a_bills_kind_decides_how_it_counts() -> None:

@@ -21,6 +21,7 @@ from tallystick.contracts.bills.views.claims import (
 )
 from tallystick.protocol.canonical import replace
 from tallystick.protocol.errors import Rejected
+from tallystick.protocol.values import AMOUNT_MAX
 
 # ------------------------------------------------------------------------ what may be claimed
 
@@ -316,6 +317,15 @@ def test_a_fixed_benefit_is_supplemented_beyond_the_bill() -> None:
 
 
 # ------------------------------------------------------------------------------ batches, views
+
+
+def test_no_supplements_add_up_to_more_than_an_amount_can_be() -> None:
+    claims, bill = started()
+    claims.settle(claims.lock("insurer", bill, 5, benefit="fixed"), AMOUNT_MAX - 1)
+    item = claims.supplement_item("insurer", bill, 0, 2)
+    assert claims.refused("insurer", "bills.supplement", item) == ("bills.claim_cap", "amount")
+    claims.do("insurer", "bills.supplement", claims.supplement_item("insurer", bill, 0, 1))
+    assert claims.amounts(bill) == [{"fixed": AMOUNT_MAX}]
 
 
 def test_a_case_of_many_bills_is_locked_and_settled_in_one_transaction() -> None:

@@ -53,7 +53,7 @@ from tallystick.contracts.kit.keys import (
     check_unbound,
     check_version,
 )
-from tallystick.protocol.canonical import replace
+from tallystick.protocol.canonical import INTEGER_MAX, replace
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.values import AMOUNT_MAX, format_instant
 
@@ -343,6 +343,9 @@ def _collect(ctx: Context, account: Account, period: Period) -> Collected:
             BillsReason.ACCOUNT_STATE, f"the account {row_id} was handed on", path="account"
         )
     tally = account.tally
+    for name in ("blue", "red", "paper", "void"):
+        if getattr(row, name) + getattr(tally, name) > INTEGER_MAX:
+            raise Rejected(BillsReason.ACCOUNT_SUM, f"too many {name}", path="tally")
     return replace(
         row,
         blue=row.blue + tally.blue,

@@ -39,7 +39,7 @@ from tallystick.contracts.kit.context import Action, Context
 from tallystick.contracts.kit.keys import read_instant
 from tallystick.protocol.canonical import replace
 from tallystick.protocol.errors import Rejected
-from tallystick.protocol.values import parse_instant
+from tallystick.protocol.values import AMOUNT_MAX, parse_instant
 
 # ---------------------------------------------------------------------------------- the lock
 
@@ -185,8 +185,10 @@ def supplement(ctx: Context, item: items.Supplement) -> None:
     if most and not left:
         raise Rejected(BillsReason.CLAIM_CAP, "the holder allows no more", path="amount")
     check_room(ctx, bill, terms, item.amount, left)
-    # WRITE
     name = "fixed" if terms.benefit == "fixed" else "settled"
+    if claim.amounts.get(name, 0) + item.amount > AMOUNT_MAX:  # a fixed sum has no other cap
+        raise Rejected(BillsReason.CLAIM_CAP, "more than an amount can be", path="amount")
+    # WRITE
     ctx.put(
         claim,
         amounts=plus(claim.amounts, **{name: item.amount}),
