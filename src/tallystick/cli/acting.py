@@ -45,14 +45,14 @@ class How:
     as_json: options.AsJson = False
 
 
-def acting(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose first parameter is `How`: the options of that class follow its own."""
+def acting(command: Callable[..., None], kind: type[Any] = How) -> Callable[..., None]:
+    """A command whose first parameter is a `kind`: the options of that class follow its own."""
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-    shared = inspect.signature(How, eval_str=True).parameters
-    names = [each.name for each in fields(How)]
+    shared = inspect.signature(kind, eval_str=True).parameters
+    names = [each.name for each in fields(kind)]
 
     def run(**values: Any) -> None:
-        how = How(**{name: values.pop(name) for name in names})
+        how = kind(**{name: values.pop(name) for name in names})
         command(how, **values)
 
     listed = [*own, *shared.values()]
@@ -70,9 +70,17 @@ def nonce() -> bytes:
 
 
 def act(
-    how: How, action: str, items: Items | Callable[[Reader], Items], *, atomic: bool = False
+    how: How,
+    action: str,
+    items: Items | Callable[[Reader], Items],
+    *,
+    atomic: bool = False,
+    told: Mapping[str, str] | None = None,
 ) -> None:
-    """Sign, submit and print; `items` may be made out of what the ledger says now."""
+    """Sign, submit and print; `items` may be made out of what the ledger says now.
+
+    `told` is printed beside what became of them.
+    """
     from tallystick.cli.inputs import load_signer
     from tallystick.protocol.transaction import check_item
 
@@ -96,7 +104,7 @@ def act(
         else:
             committed = desk.submit(data).result()
             outcomes, shown = list(committed.outcomes), answer(committed)
-    _print(how, action, outcomes, shown)
+    _print(how, action, outcomes, shown, told or {})
 
 
 def owner_of(view: View, key: bytes) -> str:
@@ -136,16 +144,20 @@ def _named(why: Mapping[int, str]) -> dict[str, Any]:
     return {"why": {str(n): said for n, said in why.items()}} if why else {}
 
 
-def _print(how: How, action: str, outcomes: list[str], shown: dict[str, Any]) -> None:
+def _print(
+    how: How, action: str, outcomes: list[str], shown: dict[str, Any], told: Mapping[str, str]
+) -> None:
     refused = [code for code in outcomes if code != ACCEPTED]
     if how.as_json:
-        out.json(shown)
+        out.json({**shown, **told})
     else:
         done = len(outcomes) - len(refused)
         would = "would be accepted" if how.dry_run else "accepted"
         where = "" if how.dry_run else f": entry {shown['first']}, block {shown['block']}"
         style = "bold green" if not refused else "bold yellow"
         out.say(f"{action.partition('/')[0]}: {done} of {len(outcomes)} {would}{where}", style)
+        for name, value in told.items():
+            out.line(f"{name} {value}")
         _print_refused(outcomes, shown.get("first"), shown.get("why", {}))
     if refused:
         raise typer.Exit(REFUSED)

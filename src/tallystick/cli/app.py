@@ -20,6 +20,7 @@ from tallystick.cli import (
     claims,
     demo,
     founding,
+    holders_desk,
     importing,
     issuing,
     keeping,
@@ -32,6 +33,7 @@ from tallystick.cli import (
     reserves,
     supervising,
     vaults,
+    wallet,
 )
 from tallystick.cli.failures import INTERRUPTED, Failure, bug_of, failure_of
 from tallystick.cli.out import set_language
@@ -84,6 +86,7 @@ bills = typer.Typer(no_args_is_help=True, help="Bill types, numbers, issue and r
 for group in (
     numbers,
     issuing,
+    holders_desk,
     paper,
     supervising,
     asking,
@@ -100,6 +103,7 @@ app.add_typer(members.app, name="members")
 app.add_typer(bills, name="bills")
 app.add_typer(claims.app, name="claims")
 app.add_typer(vaults.app, name="vault")
+app.add_typer(wallet.app, name="wallet")
 
 
 @app.command("help-page", hidden=True)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tallystick.apps.bills.addresses import Addresses
+from tallystick.apps.bills.addresses import FOLDER, Addresses
 from tallystick.apps.bills.drafting import Recipient
 from tallystick.apps.bills.holders import derive_holder_key
 from tallystick.apps.bills.office import Office
@@ -53,7 +53,7 @@ def office_over(
     """
     with desk.view() as view:
         org = owner_of(view, signer.public_key)
-    with _alone(folder), Vault.open(folder, vault_key.secret) as vault:
+    with alone(folder), Vault.open(folder, vault_key.secret) as vault:
         office = Office(
             folder,
             vault,
@@ -72,13 +72,24 @@ def office_over(
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
+    """Nobody else works with the vault in `folder` meanwhile; `Locked`: somebody does."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle = take_lock(folder)
     try:
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def known_addresses(folder: Path, vault_key: VaultKey) -> Iterator[Addresses | None]:
+    """What patients have registered beside the vault in `folder`; None: nobody ever did."""
+    if not (folder / FOLDER).is_dir():
+        yield None
+        return
+    with Addresses.open(folder / FOLDER, vault_key.secret) as addresses:
+        yield addresses
 
 
 @contextmanager
@@ -91,8 +102,13 @@ def open_office(how: How, where: Where) -> Iterator[Office]:
     archive = parse_recipient(where.deliver_to)
     with (
         desk_of(how) as desk,
+        known_addresses(where.vault, vault_key) as addresses,
         office_over(
-            desk, where.vault, signer=signer, vault_key=vault_key, archive=archive
+            *(desk, where.vault),
+            signer=signer,
+            vault_key=vault_key,
+            archive=archive,
+            addresses=addresses,
         ) as office,
     ):
         yield office

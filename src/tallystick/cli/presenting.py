@@ -87,7 +87,7 @@ def present(
         return prove_right(view, note, format_bill_id(code, number), basis, audience=audience)
 
     with _vault(vault, vault_key, vault_passphrase_file, (code, number)) as opened:
-        proofs = _proven(folder, prove, keepers, wait, log_key, passphrase_file)
+        proofs = proven(folder, prove, keepers, wait, log_key, passphrase_file)
         told: dict[str, Any] = {"audience": audience, "purpose": purpose, "at": int(Clock().now())}
         data = present_kept(opened, proofs, fields, **told)
     write_new(output, data, private=True)
@@ -114,7 +114,7 @@ def slip(
     from tallystick.contracts.bills.records.bills import format_bill_id
 
     bill_id = format_bill_id(*parse_bill(bill))
-    data = _proven(
+    data = proven(
         folder,
         lambda view, note: make_slip(view, note, bill_id),
         keepers,
@@ -139,7 +139,7 @@ def add_slip_to(app: typer.Typer) -> None:
     app.command()(slip)
 
 
-def _proven(
+def proven(
     folder: Path,
     prove: Callable[[View, bytes], T],
     keepers: int | None,

@@ -6,7 +6,6 @@ See docs/guides/offline.md.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,25 +100,25 @@ def _office(
     from tallystick.apps.bills.holders import derive_holder_key
     from tallystick.apps.bills.reserve import KIT_BYTES_MAX, OfflineOffice, read_kit
     from tallystick.cli.inputs import load_signer, load_vault, read_file
-    from tallystick.durable import take_lock
+    from tallystick.cli.offices import alone, known_addresses
     from tallystick.engines.clock import Clock
     from tallystick.vault import Vault
 
     carried = read_kit(read_file(kit, KIT_BYTES_MAX))
-    secret = load_vault(vault_key, vault_passphrase).secret
+    loaded = load_vault(vault_key, vault_passphrase)
     signer = load_signer(key, passphrase)
-    vault.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = take_lock(vault)
-    try:
-        with Vault.open(vault, secret) as opened:
-            yield OfflineOffice(
-                *(vault, opened, carried),
-                signer=signer,
-                holder_key=derive_holder_key(secret),
-                clock=Clock().now,
-            )
-    finally:
-        os.close(lock)
+    with (
+        alone(vault),
+        known_addresses(vault, loaded) as addresses,
+        Vault.open(vault, loaded.secret) as opened,
+    ):
+        yield OfflineOffice(
+            *(vault, opened, carried),
+            signer=signer,
+            holder_key=derive_holder_key(loaded.secret),
+            clock=Clock().now,
+            addresses=addresses,
+        )
 
 
 def _print(done: list[Issued], as_json: bool) -> None:

@@ -79,7 +79,7 @@ def show(
     if as_json:
         out.json({"body": body, "state": row.state})
     else:
-        _print_body(body, row.state)
+        print_body(body, row.state)
 
 
 @app.command()
@@ -242,7 +242,8 @@ def _known(vault: Vault, code: int, number: int) -> Standing:
     return standing
 
 
-def _print_body(body: dict[str, Any], state: str) -> None:
+def print_body(body: dict[str, Any], state: str) -> None:
+    """Payer, lines and means of payment, as people read them."""
     from tallystick.contracts.bills.amounts import format_amount
 
     payer, issuer = body["payer"], body["issuer_block"]

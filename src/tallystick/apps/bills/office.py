@@ -227,16 +227,7 @@ class Office:
 
     def deliver(self, box: Path, *, limit: int = 1_000) -> Delivered:
         """Put what is due into the letter boxes: of finance's archive, and of wallets below it."""
-
-        def put(messages: Sequence[Message]) -> None:
-            boxes: dict[Path, list[bytes]] = {}
-            for message in messages:
-                boxes.setdefault(_box_of(box, message), []).append(message.data)
-            for each, letters in boxes.items():
-                each.mkdir(mode=0o700, parents=True, exist_ok=True)
-                mail.post_messages(each, letters)
-
-        return self.vault.outbox.send_together(put, at=self._clock(), limit=limit)
+        return deliver_owed(self.vault, box, at=self._clock(), limit=limit)
 
     def deliver_again(self) -> int:
         """Owe anew what finance names as missing: how many bodies."""
@@ -444,6 +435,20 @@ class Office:
     def _root_of(self, bill: BillId) -> bytes:
         body, secret = self.vault.get(*bill)
         return encoded_root(body, secret)
+
+
+def deliver_owed(vault: Vault, box: Path, *, at: int, limit: int = 1_000) -> Delivered:
+    """Put what a vault owes into the letter boxes below `box`."""
+
+    def put(messages: Sequence[Message]) -> None:
+        boxes: dict[Path, list[bytes]] = {}
+        for message in messages:
+            boxes.setdefault(_box_of(box, message), []).append(message.data)
+        for each, letters in boxes.items():
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+            mail.post_messages(each, letters)
+
+    return vault.outbox.send_together(put, at=at, limit=limit)
 
 
 def _box_of(box: Path, message: Message) -> Path:
