@@ -81,6 +81,18 @@ class View:
         check_block(self._snapshot, self.head, record)
         return record
 
+    def first_block(self, at: int) -> int:
+        """The first block that is no older than `at` (unix seconds); one past the last: none is."""
+        low, high = 1, self.head.block + 1
+        while low < high:
+            middle = (low + high) // 2
+            record = self.block(middle)
+            if record is not None and record.at < at:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
     def segment(self, index: int) -> Segment:
         """The transaction that has the entry at this log index; of a block's leaf its last one."""
         segment = self._snapshot.segment(index)

@@ -144,7 +144,7 @@ def find_entered(view: View, header: Header, valid_seconds: int) -> Entered | No
     if seen is not None:
         return _entered(view, seen[1]) if seen[0] == tx_id else None
     ends = parse_instant(header.valid_until)
-    block = _first_block(view, ends - valid_seconds)  # 2
+    block = view.first_block(ends - valid_seconds)  # 2
     while (record := view.block(block)) is not None and record.at < ends:
         for segment in view.segments(record.first, record.size):
             parts, _, outcomes = read_segment(segment)
@@ -156,16 +156,3 @@ def find_entered(view: View, header: Header, valid_seconds: int) -> Entered | No
 
 def _entered(view: View, first: int) -> Entered:
     return Entered(first, list(read_segment(view.segment(first))[2]))
-
-
-def _first_block(view: View, at: int) -> int:
-    """The first block that is no older than `at`; one beyond the last where all are."""
-    low, high = 1, view.head.block + 1
-    while low < high:
-        middle = (low + high) // 2
-        record = view.block(middle)
-        if record is not None and record.at < at:
-            low = middle + 1
-        else:
-            high = middle
-    return low

@@ -22,9 +22,9 @@ from tallystick.apps.bills.sending import Submit
 from tallystick.contracts.bills.items.accounts import Erased as ErasedItem
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.accounts import Erasure, erasure_id, month_of, period_id
-from tallystick.contracts.bills.records.bills import SUCCESSIONS_MAX, Bill, parse_bill_id
+from tallystick.contracts.bills.records.bills import Bill, parse_bill_id
 from tallystick.contracts.bills.views.accounts import erased_copies, find_erasure, find_hold
-from tallystick.contracts.bills.views.bills import find_bill, find_issuer
+from tallystick.contracts.bills.views.bills import acts_for, find_bill
 from tallystick.contracts.kit.context import Reader
 from tallystick.durable import DiskFull, Locked
 from tallystick.ledger.receipts import read_segment
@@ -104,7 +104,7 @@ class Round:
 def orders_for(reader: Reader, org: str, utc_offset_seconds: int) -> Iterator[Order]:
     """All orders that name a copy that is this organisation's to erase, done or not, by bill."""
     for row in reader.scan(Erasure, ""):
-        mine = [each for each in row.copies if _acts_for(reader, org, each.org)]
+        mine = [each for each in row.copies if acts_for(reader, org, each.org)]
         if not mine:
             continue
         bill_id = row.id.removesuffix(erasure_id(""))
@@ -154,18 +154,6 @@ def _status(row: Erasure) -> ErasureStatus:
         known=known,
         copies=[CopyStatus(org=each.org, done=each.done) for each in row.copies],
     )
-
-
-def _acts_for(reader: Reader, org: str, other: str) -> bool:
-    """Whether `org` is the other, or took over its duties, itself or by steps."""
-    for _ in range(SUCCESSIONS_MAX + 1):
-        if other == org:
-            return True
-        row = find_issuer(reader, other)
-        if row is None or row.successor is None:
-            return False
-        other = row.successor
-    return False
 
 
 def _holder(reader: Reader, bill: Bill, utc_offset_seconds: int) -> str | None:

@@ -20,12 +20,11 @@ from tallystick.contracts.bills.items.claims import Lock, ReadyShare, Supplement
 from tallystick.contracts.bills.items.paper import Exchange, Reprint
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.bills import (
-    Allotment,
     Series,
     allotment_id,
     format_bill_id,
 )
-from tallystick.contracts.bills.views.bills import find_bill, list_allotments, own_ranges
+from tallystick.contracts.bills.views.bills import count_skipped, find_bill, list_allotments
 from tallystick.contracts.bills.views.supervision import list_findings, list_frozen
 from tallystick.ledger.receipts import read_segment
 from tallystick.ledger.view import View
@@ -163,14 +162,7 @@ def steps(view: View, first: int = 0) -> Iterator[Step]:
 
 def first_entry(view: View, at: int) -> int:
     """The log index from which on nothing is older than `at` (unix seconds)."""
-    low, high = 1, view.head.block + 1
-    while low < high:
-        middle = (low + high) // 2
-        if _time_of(view, middle) < at:
-            low = middle + 1
-        else:
-            high = middle
-    record = view.block(low)
+    record = view.block(view.first_block(at))
     return view.head.size if record is None else record.first
 
 
@@ -296,7 +288,7 @@ class _Order:
         """Allotments with a late number or a skipped one, by id."""
         found = []
         for row in list_allotments(view):
-            used, skipped = self.allotments.get(row.id, _Used()), _skipped(row)
+            used, skipped = self.allotments.get(row.id, _Used()), count_skipped(row)
             if used.backward or skipped:
                 found.append(
                     Disordered(
@@ -308,10 +300,6 @@ class _Order:
                     )
                 )
         return found
-
-
-def _skipped(row: Allotment) -> int:
-    return sum(last - first + 1 for first, last in own_ranges(row)) - row.issued - row.void
 
 
 # -------------------------------------------------------------------------------------- refusals

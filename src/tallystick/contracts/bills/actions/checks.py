@@ -9,11 +9,9 @@ from functools import lru_cache
 
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.bills import (
-    SUCCESSIONS_MAX,
     Allotment,
     Bill,
     BillType,
-    Issuer,
     TypePointer,
     TypeRules,
     allotment_id,
@@ -21,6 +19,7 @@ from tallystick.contracts.bills.records.bills import (
     standing,
     type_row_id,
 )
+from tallystick.contracts.bills.views import bills as views
 from tallystick.contracts.kit.context import Context
 from tallystick.contracts.kit.grants import Authority
 from tallystick.contracts.kit.keys import find_key
@@ -124,14 +123,7 @@ def _put_form(ctx: Context, form_id: str, good: bool) -> None:
 
 def acts_for(ctx: Context, org: str) -> bool:
     """Whether the sender is `org`, or took over its duties, itself or by steps."""
-    for _ in range(SUCCESSIONS_MAX + 1):
-        if org == ctx.sender:
-            return True
-        row = ctx.find(Issuer, org)
-        if row is None or row.successor is None:
-            return False
-        org = row.successor
-    return False
+    return views.acts_for(ctx.state, ctx.sender, org)
 
 
 def fetch_blue(ctx: Context, bill_id: str) -> Bill:

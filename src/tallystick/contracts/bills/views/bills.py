@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from tallystick.contracts.bills.content import OpenFields
 from tallystick.contracts.bills.records.bills import (
+    SUCCESSIONS_MAX,
     Allotment,
     Bill,
     BillType,
@@ -23,7 +24,7 @@ from tallystick.contracts.bills.records.bills import (
     type_row_id,
 )
 from tallystick.contracts.kit import intervals
-from tallystick.contracts.kit.context import Reader, slot_key
+from tallystick.contracts.kit.context import NUMBERS_PER_CODE, Reader, State, slot_key
 from tallystick.contracts.kit.intervals import Interval
 from tallystick.protocol.canonical import Record, builtins
 from tallystick.protocol.errors import Damaged
@@ -58,9 +59,26 @@ def find_bills(
             yield bill
 
 
-def find_issuer(reader: Reader, org: str) -> Issuer | None:
+def list_bills(reader: Reader, code: int) -> Iterator[Bill]:
+    """What befell any number of a code, by number."""
+    return reader.scan_slots(Bill, code, 1, NUMBERS_PER_CODE - 1)
+
+
+def find_issuer(reader: Reader | State, org: str) -> Issuer | None:
     """What the supervisor said of an issuer, or None: nothing yet."""
     return reader.get(row_key(Issuer.KIND, org), Issuer)
+
+
+def acts_for(reader: Reader | State, org: str, former: str) -> bool:
+    """Whether `org` is `former`, or took over its duties, itself or by steps."""
+    for _ in range(SUCCESSIONS_MAX + 1):
+        if former == org:
+            return True
+        row = find_issuer(reader, former)
+        if row is None or row.successor is None:
+            return False
+        former = row.successor
+    return False
 
 
 def is_archived(reader: Reader, bill: Bill) -> bool:
@@ -183,6 +201,11 @@ def own_ranges(row: Allotment) -> Iterator[tuple[int, int]]:
         start = each.last + 1
     if start <= end:
         yield start, end
+
+
+def count_skipped(row: Allotment) -> int:
+    """Numbers below `next` that are not gone, and to which nothing has happened."""
+    return sum(last - first + 1 for first, last in own_ranges(row)) - row.issued - row.void
 
 
 def record_view(bill: Bill, network: bytes) -> Mapping[str, object]:

@@ -16,8 +16,8 @@ from tallystick.contracts.bills.records.bills import (
     room,
 )
 from tallystick.contracts.bills.records.claims import Claim, Plan, claim_id, counted, plan_id
-from tallystick.contracts.bills.views.bills import find_bill
-from tallystick.contracts.kit.context import NUMBERS_PER_CODE, Reader
+from tallystick.contracts.bills.views.bills import find_bill, list_bills
+from tallystick.contracts.kit.context import Reader
 from tallystick.protocol.canonical import Record
 from tallystick.protocol.errors import Damaged
 from tallystick.protocol.row import row_key
@@ -95,7 +95,7 @@ def bill_of(claim: Claim) -> BillId:
 
 def list_locked(reader: Reader, code: int, now: int) -> Iterator[Bill]:
     """Bills of a code on which a lock stands at `now` (unix seconds), by number."""
-    for bill in reader.scan_slots(Bill, code, 1, NUMBERS_PER_CODE - 1):
+    for bill in list_bills(reader, code):
         if live_lock(bill, now) is not None:
             yield bill
 

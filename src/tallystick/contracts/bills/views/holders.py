@@ -17,7 +17,7 @@ from tallystick.contracts.bills.records.holders import (
     consent_holds,
     mandate_holds,
 )
-from tallystick.contracts.bills.views.bills import find_bill, find_type
+from tallystick.contracts.bills.views.bills import find_bill, find_type, list_bills
 from tallystick.contracts.kit.context import Reader
 from tallystick.protocol.row import row_key
 from tallystick.protocol.values import parse_instant
@@ -61,14 +61,14 @@ def list_consents(reader: Reader, bill_id: str) -> Iterator[Consent]:
 
 def list_disputes(reader: Reader, code: int) -> Iterator[Bill]:
     """Bills of a code whose new binding the old holder objected to: the arbiter's desk."""
-    for bill in reader.scan_slots(Bill, code, 1, 9_999_999_999):
+    for bill in list_bills(reader, code):
         if bill.pending is not None and bill.pending.disputed:
             yield bill
 
 
 def list_pending(reader: Reader, code: int, now: int) -> Iterator[Bill]:
     """Bills of a code whose new binding waits at `now`, and was not objected to."""
-    for bill in reader.scan_slots(Bill, code, 1, 9_999_999_999):
+    for bill in list_bills(reader, code):
         pending = bill.pending
         if pending is not None and not pending.disputed and now < parse_instant(pending.due):
             yield bill

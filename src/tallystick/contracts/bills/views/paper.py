@@ -18,7 +18,7 @@ from tallystick.contracts.bills.records.bills import (
 )
 from tallystick.contracts.bills.records.claims import CLAIMS_MAX, Claim, claim_id, counted
 from tallystick.contracts.bills.records.paper import Booking, booking_id
-from tallystick.contracts.bills.views.bills import find_bill, own_ranges
+from tallystick.contracts.bills.views.bills import count_skipped, find_bill, list_bills, own_ranges
 from tallystick.contracts.kit import intervals
 from tallystick.contracts.kit.context import Reader
 from tallystick.protocol.canonical import Record
@@ -58,7 +58,7 @@ def paper_of(reader: Reader, bill_id: str, now: int) -> PaperLink | None:
 
 def list_forms(reader: Reader, code: int, bill_id: str) -> Iterator[Bill]:
     """All forms of one paper code that a bill was ever printed on, by number."""
-    for form in reader.scan_slots(Bill, code, 1, 9_999_999_999):
+    for form in list_bills(reader, code):
         if form.paper_of == bill_id:
             yield form
 
@@ -69,7 +69,7 @@ def next_form(reader: Reader, row: Allotment) -> int | None:
     As long as the forms are used in order this reads nothing.
     """
     number = row.first
-    if _in_order(row):
+    if not count_skipped(row):
         number = row.next
     else:
         for first, last in own_ranges(row):
@@ -89,17 +89,11 @@ def next_form(reader: Reader, row: Allotment) -> int | None:
     return None
 
 
-def _in_order(row: Allotment) -> bool:
-    """Whether every number below `next` that is not gone is used."""
-    own = sum(last - first + 1 for first, last in own_ranges(row))
-    return own == row.issued + row.void
-
-
 def list_invalid(
     reader: Reader, code: int, states: Sequence[str] = INVALID
 ) -> Iterator[InvalidForm]:
     """The public list of the invalid forms of one paper code, by number."""
-    for form in reader.scan_slots(Bill, code, 1, 9_999_999_999):
+    for form in list_bills(reader, code):
         if form.state in states:
             yield InvalidForm(
                 id=form.id, state=form.state, dated=form.issued_at, reason=form.reason

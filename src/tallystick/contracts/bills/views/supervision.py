@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from tallystick.contracts.bills.records.bills import Bill
 from tallystick.contracts.bills.records.supervision import Finding
+from tallystick.contracts.bills.views.bills import list_bills
 from tallystick.contracts.kit.context import Reader
 from tallystick.protocol.row import row_key
 
@@ -30,6 +31,6 @@ def list_findings(
 
 def list_frozen(reader: Reader, code: int, *, issuer: str | None = None) -> Iterator[Bill]:
     """Bills of a code that are frozen, of one issuer or of all, by number."""
-    for bill in reader.scan_slots(Bill, code, 1, 9_999_999_999):
+    for bill in list_bills(reader, code):
         if bill.frozen is not None and issuer in (None, bill.issuer):
             yield bill
