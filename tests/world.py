@@ -32,7 +32,6 @@ from tallystick.ledger.ledger import Ledger
 from tallystick.ledger.receipts import read_segment
 from tallystick.ledger.rules import SEEN_ID, Rules, SeenDigest, make_rules
 from tallystick.ledger.staged import (
-    DAY_SECONDS,
     Seen,
     VerifiedRows,
     group_key,
@@ -54,7 +53,7 @@ from tallystick.protocol.transaction import (
     transaction_id,
 )
 from tallystick.protocol.trust import TrustedKeeper, TrustPolicy
-from tallystick.protocol.values import format_instant, parse_instant
+from tallystick.protocol.values import DAY_SECONDS, format_instant, parse_instant
 
 KEEPER = "keeper/finance"
 NUMBERS = 1_000

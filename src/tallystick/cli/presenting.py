@@ -186,7 +186,7 @@ def _read(by: Path) -> Basis:
 
 def _by_statute(view: View, audience: str, code: int) -> Basis:
     from tallystick.apps.bills.presenting import Basis
-    from tallystick.apps.bills.rights import STATUTE_ACTION
+    from tallystick.contracts.bills.actions.claiming import STATUTE_ACTION
     from tallystick.contracts.kit.grants import find_grant
 
     grant = find_grant(view, audience, STATUTE_ACTION, view.head.at, code)

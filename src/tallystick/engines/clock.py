@@ -15,12 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tallystick.protocol.errors import TallystickError
-from tallystick.protocol.values import format_instant
+from tallystick.protocol.values import DAY_SECONDS, format_instant
 
 BEHIND_SECONDS_MAX = 300
 """How far a clock may be behind the last block at the start: more is a broken clock."""
 AHEAD_OF_KEEPER_SECONDS_MAX = 60
-AHEAD_SECONDS_MAX = 30 * 86_400
+AHEAD_SECONDS_MAX = 30 * DAY_SECONDS
 """Without keepers: how long a ledger may have been silent before a person must say so."""
 JUMP_SECONDS_MAX = 300
 """Against the monotonic clock while running."""

@@ -25,7 +25,6 @@ from tallystick.ledger.replay import rebuild
 from tallystick.ledger.rules import SEEN_ID, Rules, SeenDigest
 from tallystick.ledger.sqlite import FILE
 from tallystick.ledger.staged import (
-    DAY_SECONDS,
     Seen,
     VerifiedRows,
     group_key,
@@ -38,12 +37,12 @@ from tallystick.protocol import page, statemap
 from tallystick.protocol.errors import Damaged, TallystickError
 from tallystick.protocol.genesis import Genesis, read_genesis
 from tallystick.protocol.row import row_hash, row_key
-from tallystick.protocol.values import format_instant, parse_instant
+from tallystick.protocol.values import DAY_SECONDS, format_instant, parse_instant
 
 FREE_BYTES_MIN = 1024**3
 """A day of a province's bills; less is said."""
 BEHIND_SECONDS_MAX = 300
-AHEAD_SECONDS_MAX = 30 * 86_400
+AHEAD_SECONDS_MAX = 30 * DAY_SECONDS
 INTEGRITY_LINES = 5
 
 _RESTORE = (

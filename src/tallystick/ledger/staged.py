@@ -21,6 +21,7 @@ from tallystick.protocol.canonical import decoder, encode, replace
 from tallystick.protocol.errors import Damaged
 from tallystick.protocol.row import Row, row_hash, row_key, row_salt
 from tallystick.protocol.transaction import Transaction
+from tallystick.protocol.values import DAY_SECONDS
 
 R = TypeVar("R", bound=Row)
 
@@ -29,7 +30,6 @@ GROUPS_CACHED_MAX = 32_768
 ROWS_CACHED_MAX = 8_192
 """Rows of the map, at most 8 KiB each: authorities, types, allotments; and that there is none.
 Numbers are not cached."""
-DAY_SECONDS = 86_400
 
 _SEEN_CONTEXT = b"tallystick/seen/v1\n"
 _SEEN_KEY = row_key(SeenDigest.KIND, SEEN_ID)

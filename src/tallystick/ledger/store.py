@@ -36,6 +36,7 @@ from tallystick.ledger.staged import Writes
 from tallystick.protocol.canonical import decode, encode
 from tallystick.protocol.errors import Damaged, TallystickError
 from tallystick.protocol.tiles import TILE_WIDTH, TileWrite
+from tallystick.protocol.values import DAY_SECONDS
 
 _SCHEMA = """
     CREATE TABLE head (one INTEGER PRIMARY KEY, data BLOB NOT NULL);
@@ -352,7 +353,7 @@ class Store(Connection):
     def _drop_days(self, at: int) -> None:
         """Forget the keys of days that have passed: nothing valid until then can come again."""
         for day in self.days():
-            if (day + 1) * 86_400 <= at:
+            if (day + 1) * DAY_SECONDS <= at:
                 self._days = None
                 self.db.execute(f"DROP TABLE seen_{day:d}")
                 self.db.execute("DELETE FROM days WHERE day = ?", (day,))

@@ -16,10 +16,12 @@ from tallystick.protocol.errors import Malformed
 
 AMOUNT_MAX = 999_999_999_999_999
 """Largest amount in minor units: 15 digits, below 2^53 with room for a thousandfold sum of none."""
+DAY_SECONDS = 86_400
+NONCE_BYTES = 16
 
 Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
 """A SHA-256 value; base64 in JSON."""
-Nonce = Annotated[bytes, Meta(min_length=16, max_length=16)]
+Nonce = Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
 """128 random bits; base64 in JSON."""
 PublicKey = Annotated[bytes, Meta(min_length=32, max_length=32)]
 """A raw Ed25519 public key; base64 in JSON."""

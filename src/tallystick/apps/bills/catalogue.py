@@ -21,13 +21,12 @@ from tallystick.contracts.bills.records.bills import (
     TypeRules,
 )
 from tallystick.protocol.canonical import Meta, Record, encode, replace
-from tallystick.protocol.values import tagged_hash
+from tallystick.protocol.values import DAY_SECONDS, tagged_hash
 
 REGION = 33
 FORMAT: Literal["tallystick/bill-type/v1"] = "tallystick/bill-type/v1"
 
 _DIGEST_CONTEXT = b"tallystick/bill-type/v1\n"
-_DAY = 86_400
 
 Scene = Literal[
     "outpatient",
@@ -114,14 +113,14 @@ class ReferenceType:
 
 
 _ISSUE_WINDOW: dict[str, Any] = {
-    "issue_past_seconds_max": _DAY,
+    "issue_past_seconds_max": DAY_SECONDS,
     "issue_future_seconds_max": 120,
 }
 _CLAIMS = ClaimRules(
     term_days=3 * 365,
-    lock_seconds_max=30 * _DAY,
+    lock_seconds_max=30 * DAY_SECONDS,
     renewals_max=2,
-    reversal_wait_seconds=_DAY,
+    reversal_wait_seconds=DAY_SECONDS,
     paper_presented=True,
 )
 _OUTPATIENT = TypeRules(
@@ -137,11 +136,11 @@ _OUTPATIENT = TypeRules(
     classes_required=True,
     credit_code_required=True,
     claims=_CLAIMS,
-    paper=PaperRules(type=330611, loss_wait_seconds=30 * _DAY),
-    rebind_wait_seconds=3 * _DAY,
+    paper=PaperRules(type=330611, loss_wait_seconds=30 * DAY_SECONDS),
+    rebind_wait_seconds=3 * DAY_SECONDS,
     retention_days=30 * 365,
     year_grace_days=10,
-    archive_within_seconds=_DAY,
+    archive_within_seconds=DAY_SECONDS,
     **_ISSUE_WINDOW,
 )
 _INPATIENT = replace(_OUTPATIENT, max_items=18, extension_keys=(), inpatient_sums=True)
@@ -228,7 +227,7 @@ TYPES: dict[Scene, ReferenceType] = {
         ),
         _type(
             *("tuition", 330201, ("教育收费票据（电子）", "Tuition bill")),
-            replace(_CITY, partial_reversal=True, reverse_within_seconds=366 * _DAY),
+            replace(_CITY, partial_reversal=True, reverse_within_seconds=366 * DAY_SECONDS),
             {"01": ("学费", "tuition"), "02": ("住宿费", "boarding"), "03": ("教材费", "books")},
         ),
         _type(

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from tallystick.apps.bills.claim_book import Kept
-from tallystick.contracts.bills.actions.claiming import STATUTE
+from tallystick.contracts.bills.actions.claiming import STATUTE_ACTION
 from tallystick.contracts.bills.records.bills import (
     Bill,
     ClaimRules,
@@ -122,7 +122,7 @@ def claim_rules(reader: Reader, bill_id: str) -> ClaimRules | None:
 
 def find_statute(reader: Reader, org: str, bill_id: str, now: int) -> str:
     """The id of a live grant by which `org` claims this bill by law, or ``""``."""
-    grant = find_grant(reader, org, STATUTE, now, parse_bill_id(bill_id)[0])
+    grant = find_grant(reader, org, STATUTE_ACTION, now, parse_bill_id(bill_id)[0])
     return grant.grant_id if grant else ""
 
 

@@ -33,7 +33,7 @@ from tallystick.contracts.bills.body import (
 from tallystick.contracts.bills.content import RULES_VERSION
 from tallystick.contracts.bills.identifiers import credit_code_check, resident_id_check
 from tallystick.protocol.canonical import replace
-from tallystick.protocol.values import format_instant, local_day
+from tallystick.protocol.values import DAY_SECONDS, format_instant, local_day
 
 UTC_OFFSET_SECONDS = 28_800
 ROUNDING_MAX = 5
@@ -304,7 +304,7 @@ def _make_medical(random: Random, seed: int, scene: Scene, issued_at: int) -> Me
         inpatient_number=f"ZY{seed:08d}",
         case_number=f"BL{seed:08d}",
         department=department,
-        admitted_on=_day(issued_at - days * 86_400),
+        admitted_on=_day(issued_at - days * DAY_SECONDS),
         discharged_on=_day(issued_at),
         days=days,
         insurance_type=insurance,

@@ -39,13 +39,18 @@ from tallystick.protocol.errors import Malformed, Rejected
 from tallystick.protocol.keys import Signer
 from tallystick.protocol.row import Row, row_key
 from tallystick.protocol.transaction import TRANSACTION_BYTES_MAX, check_item, sign_transaction
-from tallystick.protocol.values import Digest, PublicKey, format_instant, parse_instant
+from tallystick.protocol.values import (
+    DAY_SECONDS,
+    Digest,
+    PublicKey,
+    format_instant,
+    parse_instant,
+)
 from tallystick.vault import Vault
 
 R = TypeVar("R", bound=Row)
 
 KIT_BYTES_MAX = 1024 * 1024
-DAY_SECONDS = 86_400
 ACTION = "bills.issue_offline/1"
 SIGNED = "office.signed"
 """What is said of a bill that is made and not yet on the ledger."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from tallystick.apps.bills.showing import Presentation
+from tallystick.contracts.bills.actions.claiming import STATUTE_ACTION
 from tallystick.contracts.bills.records.bills import Bill, holder_now, parse_bill_id
 from tallystick.contracts.bills.records.holders import (
     Consent,
@@ -26,9 +27,6 @@ from tallystick.protocol.row import Row
 from tallystick.protocol.trust import TrustPolicy
 from tallystick.protocol.values import parse_instant
 from tallystick.verify import CLOCK_AHEAD_SECONDS_MAX, Verdict, Verified
-
-STATUTE_ACTION = "bills.statute"
-"""What a reimburser is granted that may lock, and so read, without the holder's consent."""
 
 R = TypeVar("R", bound=Row)
 

@@ -46,7 +46,7 @@ from tallystick.protocol.canonical import Record, encode, replace
 from tallystick.protocol.entry import ACCEPTED
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.transaction import Item
-from tallystick.protocol.values import format_instant, parse_instant
+from tallystick.protocol.values import DAY_SECONDS, format_instant, parse_instant
 
 MANDATES = "mandates.jsonl"
 ITEMS_TOGETHER = 400
@@ -55,7 +55,6 @@ SIGNED_TOGETHER = 150
 UNDER_WAY_MAX = 50
 """Transactions: the engine's queue is bounded."""
 ANSWER_SECONDS_MAX = 120
-DAY = 86_400
 MANDATE_DAYS = 365
 LOCK_DAYS = 7
 
@@ -146,7 +145,7 @@ class Claiming:
         path = self._ledger.imports / MANDATES
         kept = read_kept(path, KeptMandate)
         now = self._ledger.node.clock.now()
-        until = format_instant(now + MANDATE_DAYS * DAY)
+        until = format_instant(now + MANDATE_DAYS * DAY_SECONDS)
         known = {(each.patient, each.said.reader): each for each in kept}
         wanted: dict[tuple[str, str], Ask] = {
             (each.patient, each.reimburser): each for each in asks if each.answer != "waive"
@@ -155,7 +154,10 @@ class Claiming:
         with self._ledger.node.view() as view:
             for (patient, insurer), ask in wanted.items():
                 given = known.get((patient, insurer))
-                if given is None or parse_instant(given.said.until) <= now + LOCK_DAYS * DAY:
+                if (
+                    given is None
+                    or parse_instant(given.said.until) <= now + LOCK_DAYS * DAY_SECONDS
+                ):
                     said = self._wallets.say_mandate(patient, insurer, until)
                     given = known[patient, insurer] = KeptMandate(patient=patient, said=said)
                 act = self._wallets.mandate_id(given.said)
@@ -234,7 +236,7 @@ class Claiming:
             claim=ask.nonce,
             terms=self._terms(ask),
             amount=ask.asked,
-            until=format_instant(self._ledger.node.clock.now() + LOCK_DAYS * DAY),
+            until=format_instant(self._ledger.node.clock.now() + LOCK_DAYS * DAY_SECONDS),
             opening=self._keys[ask.bill].opening,
         )
 

@@ -15,6 +15,7 @@ from typing import Literal
 
 from tallystick.apps.bills.synthea_records import PATIENTS, PAYERS, TRANSITIONS, Claim, Export
 from tallystick.apps.bills.synthea_table import Line, read_table
+from tallystick.protocol.values import DAY_SECONDS
 
 NEAR_DAYS = 30
 """Another insurer so close to a service is asked too."""
@@ -26,8 +27,6 @@ Standing = Literal["insured", "insured_twice", "changed", "gap", "uninsured", "n
 STANDINGS: tuple[Standing, ...] = (
     *("insured", "insured_twice", "changed", "gap", "uninsured", "not_covered"),
 )
-
-_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,11 @@ class Coverage:
 
     def near(self, patient: str, at: int) -> tuple[str, ...]:
         """Who covers the patient within `NEAR_DAYS` of an instant, but not at it; by time."""
-        first, last, there = at - NEAR_DAYS * _DAY, at + NEAR_DAYS * _DAY, self.on(patient, at)
+        first, last, there = (
+            at - NEAR_DAYS * DAY_SECONDS,
+            at + NEAR_DAYS * DAY_SECONDS,
+            self.on(patient, at),
+        )
         found: dict[str, None] = {}
         for span in self._spans.get(patient, ()):
             if span.start < span.end and span.start <= last and span.end > first:

@@ -25,6 +25,7 @@ from tallystick.contracts.bills.actions import (
 from tallystick.contracts.bills.items import bills as items
 from tallystick.contracts.bills.records.bills import OFFLINE_DAYS_MAX
 from tallystick.contracts.kit.context import Action
+from tallystick.protocol.values import DAY_SECONDS
 
 ACTIONS: dict[str, Action] = {
     "bills.define_type/1": Action(items.DefineType, catalogue.define_type),
@@ -37,7 +38,7 @@ ACTIONS: dict[str, Action] = {
     "bills.resume_allotment/1": Action(items.ResumeAllotment, allot.resume_allotment),
     "bills.issue/1": Action(items.Issue, issue.issue),
     "bills.issue_offline/1": Action(
-        items.Issue, issue.issue_offline, valid_seconds_max=OFFLINE_DAYS_MAX * 86_400
+        items.Issue, issue.issue_offline, valid_seconds_max=OFFLINE_DAYS_MAX * DAY_SECONDS
     ),
     "bills.reverse/1": Action(items.Reverse, reverse.reverse, work=4),
     "bills.replace/1": Action(items.Replace, reverse.replace, work=4),

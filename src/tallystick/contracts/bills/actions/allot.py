@@ -48,11 +48,10 @@ from tallystick.contracts.kit.intervals import INTERVALS_MAX, Interval
 from tallystick.contracts.kit.keys import authorise, check_block_scope
 from tallystick.contracts.kit.reasons import KitReason
 from tallystick.protocol.errors import Rejected
-from tallystick.protocol.values import format_instant, parse_instant
+from tallystick.protocol.values import DAY_SECONDS, format_instant, parse_instant
 
 CATALOGUE_ACTION = "bills.define_type"
 """Who may define a type owns the numbers of its codes: level 0 is theirs alone (G1)."""
-DAY_SECONDS = 86_400
 
 
 def allot(ctx: Context, item: Allot) -> None:

@@ -48,11 +48,10 @@ from tallystick.contracts.kit.keys import authorise, check_unbound, read_instant
 from tallystick.contracts.kit.reasons import KitReason
 from tallystick.protocol.canonical import replace
 from tallystick.protocol.errors import Rejected
-from tallystick.protocol.values import format_instant, parse_instant
+from tallystick.protocol.values import DAY_SECONDS, format_instant, parse_instant
 
 LEGAL_ORDER_ACTION = "bills.legal_order"
 """Who holds a grant for it may have bodies erased before their term is over."""
-DAY_SECONDS = 86_400
 
 
 def archive_period(ctx: Context, item: ArchivePeriod) -> None:

@@ -21,9 +21,9 @@ from tallystick.contracts.kit.keys import authorise, read_instant
 from tallystick.contracts.kit.reasons import KitReason
 from tallystick.protocol.canonical import encode
 from tallystick.protocol.errors import Rejected
-from tallystick.protocol.values import parse_instant
+from tallystick.protocol.values import DAY_SECONDS, parse_instant
 
-SECONDS_MAX = 10 * 366 * 86_400
+SECONDS_MAX = 10 * 366 * DAY_SECONDS
 """Ten years: no time that a rule names is longer, so that every instant stays writable."""
 GRACE_DAYS_MAX = 366
 RETENTION_DAYS_MAX = 36_600

@@ -46,10 +46,9 @@ from tallystick.contracts.kit.grants import codes_cover, pattern_allows
 from tallystick.contracts.kit.keys import authorise, own_grant, read_instant
 from tallystick.protocol.canonical import replace
 from tallystick.protocol.errors import Rejected
-from tallystick.protocol.values import parse_instant
+from tallystick.protocol.values import DAY_SECONDS, parse_instant
 
-DAY = 86_400
-STATUTE = "bills.statute"
+STATUTE_ACTION = "bills.statute"
 """The action that a grant names which lets its subject claim without a holder's consent."""
 
 
@@ -101,7 +100,7 @@ def check_claimable(ctx: Context, bill: Bill) -> tuple[TypeRules, ClaimRules]:
         raise Rejected(BillsReason.CLAIM_STATE, f"{bill.id} is not archived yet", path="bill")
     if not bill.circulable:
         raise Rejected(BillsReason.CLAIM_NOT_CIRCULABLE, f"for {bill.reason}", path="bill")
-    if ctx.block_time >= parse_instant(bill.issued_at) + rules.claims.term_days * DAY:
+    if ctx.block_time >= parse_instant(bill.issued_at) + rules.claims.term_days * DAY_SECONDS:
         raise Rejected(
             BillsReason.CLAIM_TERM,
             f"{rules.claims.term_days} days from {bill.issued_at}",
@@ -184,11 +183,11 @@ def _check_statute(ctx: Context, code: int, grant_id: str) -> None:
         grant = own_grant(ctx, grant_id)
         ctx.memo[name] = (
             grant is not None
-            and any(pattern_allows(each, STATUTE) for each in grant.actions)
+            and any(pattern_allows(each, STATUTE_ACTION) for each in grant.actions)
             and codes_cover(grant.codes, code)
         )
     if not ctx.memo[name]:
-        raise _no_right(f"no live grant of {STATUTE} for {ctx.sender} and code {code}")
+        raise _no_right(f"no live grant of {STATUTE_ACTION} for {ctx.sender} and code {code}")
 
 
 def _no_right(detail: str, path: str = "terms/right_id") -> Rejected:

@@ -139,7 +139,7 @@ def settled_before(ctx: Context, item: items.SettledBefore) -> None:
         raise Rejected(BillsReason.BILL_REVERSING, f"since {bill.reversing_since}", path="paid_at")
     _check_within(own, item)
     # WRITE
-    _settle(ctx, bill, item)
+    _settle(ctx, replace(bill, reversing_version=bill.version + 1), item)
 
 
 def _check_within(own: records.Lock, item: items.Settle) -> None:

@@ -34,9 +34,8 @@ from tallystick.contracts.kit.keys import authorise, check_block_scope, read_ins
 from tallystick.protocol.canonical import INTEGER_MAX, replace
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.row import row_key
-from tallystick.protocol.values import format_instant, parse_instant
+from tallystick.protocol.values import DAY_SECONDS, format_instant, parse_instant
 
-DAY_SECONDS = 86_400
 MARKS_PER_LIMIT = 16
 """How finely the age of what waits for the archive is known: a sixteenth of the type's limit."""
 

@@ -26,6 +26,7 @@ from tallystick.contracts.bills.actions.numbers import (
     read_allotment,
     take_number,
 )
+from tallystick.contracts.bills.actions.reversing import check_seen
 from tallystick.contracts.bills.amounts import format_amount
 from tallystick.contracts.bills.items.bills import OfBill
 from tallystick.contracts.bills.items.paper import (
@@ -175,7 +176,7 @@ def _free(ctx: Context, item: OfBill, becomes: str, *states: str) -> None:
     bill = _read_own(ctx, item.bill)
     # CHECK
     link = _check_link(ctx, bill, *states)
-    check_version(bill, item.version)
+    check_seen(bill, item.version)
     # WRITE
     _end_form(ctx, link, becomes, item.reason)
     put_bill(ctx, bill, paper=None)
@@ -187,7 +188,7 @@ def declare_lost(ctx: Context, item: DeclareLost) -> None:
     bill = _read_own(ctx, item.bill)
     # CHECK
     link = _check_link(ctx, bill, "live")
-    check_version(bill, item.version)
+    check_seen(bill, item.version)
     # WRITE
     paper = rules_of(ctx, bill).paper
     until = ctx.block_time + (paper.loss_wait_seconds if paper else 0)

@@ -27,7 +27,13 @@ from tallystick.contracts.bills.actions.numbers import (
     read_allotment,
     take_number,
 )
-from tallystick.contracts.bills.actions.reversing import check_in_time, check_unhindered, make_due
+from tallystick.contracts.bills.actions.reversing import (
+    NOT_REVERSING,
+    check_in_time,
+    check_seen,
+    check_unhindered,
+    make_due,
+)
 from tallystick.contracts.bills.amounts import format_amount
 from tallystick.contracts.bills.items.bills import Replace, Reverse
 from tallystick.contracts.bills.reasons import BillsReason
@@ -40,7 +46,7 @@ from tallystick.contracts.bills.records.bills import (
     rest,
 )
 from tallystick.contracts.kit.context import Context
-from tallystick.contracts.kit.keys import check_version, read_instant
+from tallystick.contracts.kit.keys import read_instant
 from tallystick.protocol.canonical import replace as changed
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.values import parse_instant
@@ -109,7 +115,7 @@ def _find_reversible(ctx: Context, item: Reverse | Replace) -> Bill:
     if blue.state == "settled":
         raise Rejected(BillsReason.REV_SETTLED, f"settled by {blue.settled_by}", path="bill")
     check_unhindered(ctx, blue)
-    check_version(blue, item.version)
+    check_seen(blue, item.version)
     return blue
 
 
@@ -211,8 +217,7 @@ def _take_off(ctx: Context, blue: Bill, red: Bill, replaced_by: str | None = Non
         amounts=make_due(ctx, blue),
         replaced_by=replaced_by,
         lock=None,
-        reversing=None,
-        reversing_since=None,
+        **NOT_REVERSING,
     )
 
 

@@ -8,6 +8,7 @@ See docs/spec/contracts/bills-claims.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from tallystick.contracts.bills.actions.checks import (
     check_bill_scope,
@@ -35,20 +36,29 @@ from tallystick.contracts.kit.keys import authorise, check_version
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.values import format_instant, parse_instant
 
+NOT_REVERSING: dict[str, Any] = {
+    "reversing": None,
+    "reversing_since": None,
+    "reversing_version": 0,
+}
+
 
 def request_reversal(ctx: Context, item: RequestReversal) -> None:
-    """The issuer wants to reverse a bill that may be locked: from here on nothing is settled."""
+    """The issuer wants to reverse a bill that may be locked: from here on nothing is settled.
+
+    On a frozen bill too: the time is noted, and the wait begins when the freeze is lifted.
+    """
     # READ
     bill = _read_own(ctx, item)
     # CHECK
     if bill.state in ("reversed", "settled"):
         raise Rejected(BillsReason.BILL_STATE, f"{bill.id} is {bill.state}", path="bill")
-    check_not_frozen(bill)
     if bill.reversing is not None:
         raise Rejected(BillsReason.UNCHANGED, f"since {bill.reversing_since}", path="bill")
     rules = rules_of(ctx, bill)
     check_in_time(ctx, bill, rules)
-    check_version(bill, item.version)
+    if item.version > bill.version:  # an older one will do: who locks could make each stale
+        check_version(bill, item.version)
     # WRITE
     wait = rules.claims.reversal_wait_seconds if rules.claims else 0
     put_bill(
@@ -56,6 +66,8 @@ def request_reversal(ctx: Context, item: RequestReversal) -> None:
         bill,
         reversing=format_instant(ctx.block_time + wait),
         reversing_since=format_instant(ctx.block_time),
+        reversing_version=bill.version + 1,
+        reversing_left=wait if bill.frozen is not None else 0,
     )
 
 
@@ -70,7 +82,7 @@ def cancel_reversal(ctx: Context, item: CancelReversal) -> None:
     check_version(bill, item.version)
     # WRITE
     lock = live_lock(bill, ctx.block_time)
-    put_bill(ctx, bill, reversing=None, reversing_since=None, lock=lock)
+    put_bill(ctx, bill, **NOT_REVERSING, lock=lock)
 
 
 def _read_own(ctx: Context, item: OfBill) -> Bill:
@@ -104,6 +116,16 @@ def check_unhindered(ctx: Context, bill: Bill) -> None:
     paper = live_paper(bill, ctx.block_time)
     if paper is not None:
         raise Rejected(BillsReason.REV_PAPER_LIVE, f"{paper.id} is {paper.state}", path="bill")
+
+
+def check_seen(bill: Bill, seen: int) -> None:
+    """As `check_version`; while the issuer asks to reverse, all that it saw since it asked holds.
+
+    Findings, bindings and the end of a lock change nothing that it decides on; were they to make
+    what it saw stale, whoever may write them could stop a refund (V5).
+    """
+    if bill.reversing is None or not bill.reversing_version <= seen <= bill.version:
+        check_version(bill, seen)
 
 
 def make_due(ctx: Context, bill: Bill) -> dict[str, int]:
