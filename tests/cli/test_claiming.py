@@ -186,6 +186,23 @@ def test_a_plan_and_its_shares(clerk: Clerk) -> None:
     assert (bad.code, bad.error["code"]) == (2, "cli.share")
 
 
+def test_a_bill_that_was_presented_is_locked_by_the_right_that_it_shows(clerk: Clerk) -> None:
+    counter = clerk.counter
+    counter.keep()
+    shown = counter.folder / "shown.json"
+    done(
+        *("present", "--bill", counter.bill(1), "--to", "finance", "--purpose", "fund"),
+        *("--fields", "items/*", "--statute", *counter.office(), "--dir", counter.ledger),
+        *("--out", shown, "--log-key", counter.key("log")),
+    )
+    lock = ("lock", counter.bill(1), "--amount", "1.00", "--purpose", "fund", "--presented", shown)
+    assert clerk.act(*lock, "--basis", "cash_account").code == 0
+    (kept,) = clerk.ask("list")["claims"]
+    assert (kept["terms"]["right"], kept["terms"]["right_id"]) == ("statute", "founding.0")
+    both = clerk.act(*lock, "--right", "statute")
+    assert (both.code, both.error["code"]) == (2, "cli.which_right")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "name"),
     [

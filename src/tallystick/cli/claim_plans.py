@@ -18,7 +18,7 @@ from tallystick.cli.claiming import (
     Decision,
     Opening,
     Paper,
-    Purpose,
+    Presented,
     Ref,
     Right,
     RightId,
@@ -26,6 +26,7 @@ from tallystick.cli.claiming import (
     amount_of,
     decided,
     finish,
+    right_of,
 )
 from tallystick.cli.failures import fail
 
@@ -123,10 +124,11 @@ def ready(
     claims: ClaimsDir,
     amount: Annotated[str, typer.Option("--amount", help="With two decimals, like 12.30.")],
     decision: Decision,
-    right: Right,
-    purpose: Purpose,
+    purpose: NeededPurpose,
+    right: Right = "",
     right_id: RightId = "",
     opening: Opening = None,
+    presented: Presented = None,
     basis: Basis = "cash",
     benefit: Benefit = "indemnity",
     reason: WhyNothing = None,
@@ -135,16 +137,15 @@ def ready(
 ) -> None:
     """Be ready to settle your share of an atomic plan. The last one settles all."""
     from tallystick.apps.bills.claim_orders import ReadyOrder
-    from tallystick.cli.claim_files import opening_of
-    from tallystick.cli.inputs import read_json
 
-    stated: dict[str, Any] = {"right": right, "basis": basis, "benefit": benefit}
+    stated: dict[str, Any] = {"basis": basis, "benefit": benefit}
+    stated |= right_of(presented, right, right_id, opening)
+    if not stated["right"]:
+        fail("cli.missing", "缺少 --right 或 --presented", "--right or --presented is missing")
     wanted = ReadyOrder(
         bill=_ids([bill])[0],
         purpose=purpose,
         amount=amount_of(amount),
-        right_id=right_id,
-        opening=opening_of(read_json(opening, 4096)) if opening else None,
         paper=paper,
         ref=ref,
         decision=decided(decision),

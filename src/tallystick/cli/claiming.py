@@ -85,6 +85,14 @@ Opening = Annotated[
         help="With a mandate: JSON file {key, nonce} that shows the bill to be the holder's.",
     ),
 ]
+Presented = Annotated[
+    Path | None,
+    typer.Option(
+        "--presented",
+        help="A presentation that the holder gave you: in place of --right, --right-id and "
+        "--opening. Verify it first.",
+    ),
+]
 Basis = Annotated[str, typer.Option("--basis", help="cash, or cash_account: with the account.")]
 Benefit = Annotated[
     str, typer.Option("--benefit", help="indemnity: capped by the bill; fixed: a fixed sum.")
@@ -96,6 +104,7 @@ Ref = Annotated[str, typer.Option("--ref", help="Your own reference of this clai
 WhyNothing = Annotated[
     str | None, typer.Option("--reason", help="One word why nothing, or not all, is paid.")
 ]
+OPENING_BYTES_MAX = 4_096
 LOCK_NAMES = (
     *("bill", "purpose", "amount", "right", "right_id", "basis", "benefit", "until", "opening"),
     *("paper", "case", "ref"),
@@ -119,6 +128,7 @@ def lock(
     right: Right = "",
     right_id: RightId = "",
     opening: Opening = None,
+    presented: Presented = None,
     basis: Basis = "cash",
     benefit: Benefit = "indemnity",
     until: Until = None,
@@ -128,20 +138,16 @@ def lock(
 ) -> None:
     """Lock bills: take hold of money. With --file many; options then hold for all lines."""
     from tallystick.apps.bills.claim_orders import LockOrder
-    from tallystick.cli.claim_files import opening_of
-    from tallystick.cli.inputs import read_json
 
     given: dict[str, Any] = {
         "purpose": purpose,
-        "right": right,
-        "right_id": right_id,
         "basis": basis,
         "benefit": benefit,
         "until": until,
-        "opening": opening_of(read_json(opening, 4096)) if opening else None,
         "paper": paper,
         "case": case,
         "ref": ref,
+        **right_of(presented, right, right_id, opening),
     }
     given = {name: value for name, value in given.items() if value not in ("", None)}
     alone = {"bill": bill, "amount": amount}
@@ -228,17 +234,12 @@ def supplement(
     right: Right = "",
     right_id: RightId = "",
     opening: Opening = None,
+    presented: Presented = None,
 ) -> None:
     """Pay more on claims that are settled. Under the claim's right unless another is named."""
     from tallystick.apps.bills.claim_orders import Addition
-    from tallystick.cli.claim_files import opening_of
-    from tallystick.cli.inputs import read_json
 
-    given = {
-        "right": right or None,
-        "right_id": right_id,
-        "opening": opening_of(read_json(opening, 4096)) if opening else None,
-    }
+    given = right_of(presented, right, right_id, opening)
     _many(
         *(how, claims, file, {"claim": claim, "amount": amount, "decision": decision}),
         *(Addition, ("claim", "amount", "decision", *given), given, "supplemented"),
@@ -268,6 +269,27 @@ def claw_back(
         do=lambda desk, some: desk.claw_back(some),
         states=("settled",),
     )
+
+
+def right_of(
+    presented: Path | None, right: str, right_id: str, opening: Path | None
+) -> dict[str, Any]:
+    """The right that the options name, or the one by which a bill is presented."""
+    from tallystick.apps.bills.showing import read_presentation
+    from tallystick.cli.claim_files import opening_of
+    from tallystick.cli.inputs import TEXT_BYTES_MAX, read_file, read_json
+
+    if presented is None:
+        shown = opening_of(read_json(opening, OPENING_BYTES_MAX)) if opening else None
+        return {"right": right or None, "right_id": right_id, "opening": shown}
+    if right or right_id or opening:
+        fail(
+            *("cli.which_right", "--presented 与 --right、--right-id、--opening 只能用其一"),
+            "name the right with --presented, or with --right, --right-id and --opening",
+        )
+    by = read_presentation(read_file(presented, TEXT_BYTES_MAX)).right
+    its_id = by.grant or by.rows[0].state.key.partition("/")[2]
+    return {"right": by.kind, "right_id": its_id, "opening": by.opening}
 
 
 def decided(decision: str | None) -> bytes:
