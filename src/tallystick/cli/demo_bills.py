@@ -6,7 +6,6 @@ See docs/guides/office.md.
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -20,6 +19,7 @@ from tallystick.apps.bills.catalogue import TYPES, Scene
 from tallystick.apps.bills.drafting import Recipient
 from tallystick.apps.bills.generate import make_draft
 from tallystick.apps.bills.office import Office
+from tallystick.apps.bills.sending import new_nonce
 from tallystick.cli.demo_world import Hospital, World
 from tallystick.cli.desk import NodeDesk
 from tallystick.cli.offices import office_over
@@ -106,7 +106,7 @@ def prepare_numbers(world: World, node: Node, block_size: int) -> int:
     offset = node.ledger.genesis.utc_offset_seconds
     year = local_day(now, offset)[:4]
     start = format_instant(parse_instant(f"{year}-01-01T00:00:00Z") - offset)
-    types = [each.define(nonce=_nonce(), valid_from=start) for each in TYPES.values()]
+    types = [each.define(nonce=new_nonce(), valid_from=start) for each in TYPES.values()]
     _all_accepted(node.act(finance, "finance", "bills.define_type/1", types))
     last = block_size * len(world.hospitals)
     for scene in SCENES:
@@ -234,7 +234,7 @@ def _allot(
     code: int, level: int, first: int, last: int, holder: str, parent: Block | None
 ) -> Allot:
     return Allot(
-        nonce=_nonce(),
+        nonce=new_nonce(),
         code=code,
         level=level,
         first=first,
@@ -254,7 +254,3 @@ def _all_fine(answers: Sequence[Issued]) -> None:
     for one in answers:
         if not one.accepted:
             raise RuntimeError(f"the demo's own bill was refused: {one.outcome} {one.path}")
-
-
-def _nonce() -> bytes:
-    return secrets.token_bytes(16)

@@ -7,7 +7,6 @@ See docs/cli.md.
 from __future__ import annotations
 
 import io
-import secrets
 from hashlib import sha256
 
 from tallystick.apps.bills.acts import Reversal
@@ -17,6 +16,7 @@ from tallystick.apps.bills.catalogue import Scene
 from tallystick.apps.bills.checks import RecordHalf, business_keys_of, check_content
 from tallystick.apps.bills.erasing import Eraser, erasure_status
 from tallystick.apps.bills.generate import make_draft
+from tallystick.apps.bills.sending import new_nonce
 from tallystick.cli.demo_bills import LEVEL, Market
 from tallystick.cli.demo_life import HOSPITAL, Life, proven
 from tallystick.contracts.bills.items.accounts import AcceptAccount, AccountBlock, OrderErasure
@@ -50,9 +50,11 @@ def allot_small(life: Life) -> None:
     scenes: tuple[Scene, ...] = ("checkup", "paper")
     for scene in scenes:
         code = life.market.code(scene)
-        whole = Allot(nonce=_nonce(), code=code, level=0, first=1, last=NUMBERS, holder="finance")
+        whole = Allot(
+            nonce=new_nonce(), code=code, level=0, first=1, last=NUMBERS, holder="finance"
+        )
         part = Allot(
-            nonce=_nonce(), code=code, level=LEVEL, first=1, last=NUMBERS, holder=hospital,
+            nonce=new_nonce(), code=code, level=LEVEL, first=1, last=NUMBERS, holder=hospital,
             parent=Block(level=0, first=1),
         )  # fmt: skip
         life.act("finance", "bills.allot/1", whole)
@@ -85,14 +87,16 @@ def account_block(life: Life) -> None:
     code = life.market.code("checkup")
     named = {"code": code, "level": LEVEL, "first": 1}
     row = _block(life, code)
-    void = VoidNumbers(nonce=_nonce(), **named, start=row.next, end=row.next, reason="misfeed")
+    void = VoidNumbers(nonce=new_nonce(), **named, start=row.next, end=row.next, reason="misfeed")
     life.act(hospital, "bills.void_numbers/1", void)
-    back = GiveBack(nonce=_nonce(), **named, start=row.next + 1, end=NUMBERS, reason="year_end")
+    back = GiveBack(nonce=new_nonce(), **named, start=row.next + 1, end=NUMBERS, reason="year_end")
     life.act(hospital, "bills.give_back/1", back)
     with life.market.node.view() as view:
         tally = tally_block(view, _block(life, code))
-    life.act(hospital, "bills.account_block/1", AccountBlock(nonce=_nonce(), **named, tally=tally))
-    accept = AcceptAccount(nonce=_nonce(), account=row.id, version=1, tally=tally)
+    life.act(
+        hospital, "bills.account_block/1", AccountBlock(nonce=new_nonce(), **named, tally=tally)
+    )
+    accept = AcceptAccount(nonce=new_nonce(), account=row.id, version=1, tally=tally)
     life.act("finance", "bills.accept_account/1", accept)
 
     def write(view: View, note: bytes) -> bytes:
@@ -121,10 +125,6 @@ def _block(life: Life, code: int) -> Allotment:
     return row
 
 
-def _nonce() -> bytes:
-    return secrets.token_bytes(16)
-
-
 # -------------------------------------------------------------------------------- erasure
 
 
@@ -136,7 +136,7 @@ def erase(life: Life) -> None:
     bill = life.bill(3)
     market, hospital = life.market, life.market.offices[HOSPITAL]
     order = OrderErasure(
-        nonce=_nonce(),
+        nonce=new_nonce(),
         bill=bill.id,
         basis="legal_order",
         order=sha256(b"order of a court").digest(),

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from tallystick.apps.bills.acts import Issued
 from tallystick.apps.bills.checks import RecordHalf, check_content
 from tallystick.apps.bills.office import Office
+from tallystick.apps.bills.sending import new_nonce
 from tallystick.cli.demo_bills import LEVEL, Market, body_of
 from tallystick.cli.reasons import texts
 from tallystick.contracts.bills.body import Body
@@ -85,7 +86,7 @@ def _submit(market: Market, title: Title, items: list[Issue]) -> Fraud:
 
 def _item(code: int, first: int, number: int, now: int) -> Issue:
     return Issue(
-        nonce=secrets.token_bytes(16),
+        nonce=new_nonce(),
         code=code,
         level=LEVEL,
         first=first,

@@ -9,7 +9,6 @@ Invariant: what was to be refused must be refused, or the demo fails. See docs/c
 from __future__ import annotations
 
 import dataclasses
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from tallystick.apps.bills.office import WALLETS
 from tallystick.apps.bills.presentation import verify_presentation
 from tallystick.apps.bills.presenting import Basis, present, prove_right
 from tallystick.apps.bills.reimburser import Reimburser
+from tallystick.apps.bills.sending import new_nonce
 from tallystick.apps.bills.slip import make_slip, verify_slip
 from tallystick.apps.bills.wallet import Wallet
 from tallystick.apps.bills.wallet_acts import Made
@@ -230,7 +230,7 @@ def refund_locked(life: Life, first: Reimburser) -> None:
     if refused.accepted:
         raise RuntimeError("a locked bill was reversed at once")
     request = RequestReversal(
-        nonce=_nonce(), bill=bill.id, version=life.bill(1).version, reason="refund"
+        nonce=new_nonce(), bill=bill.id, version=life.bill(1).version, reason="refund"
     )
     life.act(hospital.org, "bills.reversal_request/1", request)
     if len(first.answer_reversals()) != 1 or locked.claim is None:
@@ -272,12 +272,12 @@ def exchange(life: Life, first: Reimburser) -> None:
     bill, hospital = life.bill(2), life.market.offices[HOSPITAL][0].org
     code = life.market.code("paper")
     item = Exchange(
-        nonce=_nonce(), bill=bill.id, version=bill.version, code=code, level=3,
+        nonce=new_nonce(), bill=bill.id, version=bill.version, code=code, level=3,
         first=PAPER_FIRST, number=PAPER_FIRST, type_version=1,
     )  # fmt: skip
     life.act(hospital, "bills.exchange/1", item)
     paper = format_bill_id(code, PAPER_FIRST)
-    confirm = ConfirmPrinted(nonce=_nonce(), bill=bill.id, paper=paper)
+    confirm = ConfirmPrinted(nonce=new_nonce(), bill=bill.id, paper=paper)
     life.act(hospital, "bills.confirm_printed/1", confirm)
     without = _one(first.lock([_mandated(life, 2, 100)]))
     if without.accepted:
@@ -379,7 +379,3 @@ def _one(answers: list[Answer]) -> Answer:
 def _number(bill_id: str) -> tuple[int, int]:
     code, _, number = bill_id.partition(":")
     return int(code), int(number)
-
-
-def _nonce() -> bytes:
-    return secrets.token_bytes(16)

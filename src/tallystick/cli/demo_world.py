@@ -6,13 +6,13 @@ Invariant: every name, number and person of the demo is invented. See docs/cli.m
 from __future__ import annotations
 
 import json
-import secrets
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tallystick.apps.bills.catalogue import REGION
 from tallystick.apps.bills.generate import Institution, make_institution
+from tallystick.apps.bills.sending import new_nonce
 from tallystick.cli.failures import fail
 from tallystick.cli.founding import make_policy
 from tallystick.keyring import (
@@ -138,7 +138,7 @@ def make_world(folder: Path, now: int) -> World:
         region=REGION,
         utc_offset_seconds=8 * 3600,
         founded_at=format_instant(now),
-        nonce=secrets.token_bytes(16),
+        nonce=new_nonce(),
         log_keys=[log.public_key],
         organisations=[
             _founder(org, roots[org].public_key, signers[org].public_key) for org in titles

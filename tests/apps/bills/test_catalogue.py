@@ -23,8 +23,8 @@ def test_a_type_is_sound(scene: Scene) -> None:
 
 
 def test_types_differ() -> None:
-    assert len({kind.type_id for kind in TYPES.values()}) == len(TYPES) == 8
-    assert len({kind.entry.digest for kind in TYPES.values()}) == 8
+    assert len({kind.type_id for kind in TYPES.values()}) == len(TYPES) == 9
+    assert len({kind.entry.digest for kind in TYPES.values()}) == 9
 
 
 def test_an_import_in_dollars_has_room() -> None:

@@ -12,7 +12,6 @@ See docs/spec/archive.md.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 from tallystick.apps.bills import mail
 from tallystick.apps.bills.accepted import KeptLedger, Moment
 from tallystick.apps.bills.checks import RecordHalf
+from tallystick.apps.bills.sending import new_nonce
 from tallystick.contracts.bills.items.bills import Archived
 from tallystick.contracts.bills.records.bills import EXCEPTION_CODES_MAX, EXCEPTIONS_MAX, Exceptions
 from tallystick.contracts.bills.views.bills import find_issuer
@@ -165,9 +165,7 @@ class ArchiveOffice:
         if said and said[:2] == (below, exceptions) and now < said[2] + VALID_SECONDS:
             return None
         self._proposed[known.org] = (below, exceptions, now)
-        return Archived(
-            nonce=secrets.token_bytes(16), issuer=known.org, below=below, exceptions=exceptions
-        )
+        return Archived(nonce=new_nonce(), issuer=known.org, below=below, exceptions=exceptions)
 
     def _progress(self, known: IssuerKnown, now: int) -> tuple[int, list[Exceptions]]:
         """How far all is checked; past a body that has been missing for too long, with its name."""
@@ -190,7 +188,7 @@ class ArchiveOffice:
             sender=self._org,
             action="bills.archived/1",
             items=items,
-            idempotency=secrets.token_bytes(16),
+            idempotency=new_nonce(),
             valid_until=format_instant(now + VALID_SECONDS),
         )
 

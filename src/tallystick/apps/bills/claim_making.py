@@ -6,7 +6,6 @@ See docs/guides/reimburser.md.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,6 +28,7 @@ from tallystick.apps.bills.claim_orders import (
     ShareOrder,
     terms_of,
 )
+from tallystick.apps.bills.sending import new_nonce
 from tallystick.contracts.bills.items import claims as items
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.bills import BillId
@@ -39,7 +39,6 @@ from tallystick.protocol.errors import Malformed
 from tallystick.protocol.transaction import Item
 from tallystick.protocol.values import format_instant
 
-NONCE_BYTES = 16
 CLOCK_SECONDS = 60
 """How far our clock may be ahead of the ledger's when the longest lock is asked for."""
 
@@ -79,12 +78,12 @@ class Making:
 
     def lock(self, view: View, order: LockOrder) -> Made | Answer:
         """A lock under a new claim, or under the one that was kept and never sent."""
-        made = self._new(view, order, secrets.token_bytes(NONCE_BYTES))
+        made = self._new(view, order, new_nonce())
         if isinstance(made, Answer) or made.new is None or made.new.claim is None:
             return made
         new = made.new
         made.item = items.Lock(
-            nonce=_nonce(),
+            nonce=new_nonce(),
             bill=new.bill,
             claim=new.claim or b"",
             terms=new.terms,
@@ -102,7 +101,7 @@ class Making:
             return made
         new = made.new
         made.item = items.ReadyShare(
-            nonce=_nonce(),
+            nonce=new_nonce(),
             bill=new.bill,
             purpose=new.terms.purpose,
             amount=new.amount,
@@ -148,7 +147,7 @@ class Making:
             opening=order.opening,
             paper=order.paper,
         )
-        return Made(Item(nonce=_nonce()), known, new, terms.case)
+        return Made(Item(nonce=new_nonce()), known, new, terms.case)
 
     def _longest(self, view: View, bill: str, now: int) -> str:
         """The end of the longest lock that the bill's type allows."""
@@ -210,7 +209,7 @@ class Making:
             terms = replace(terms, right=order.right, right_id=right_id)
             opening = order.opening
         item = items.Supplement(
-            nonce=_nonce(),
+            nonce=new_nonce(),
             bill=kept.bill,
             ordinal=kept.ordinal or 0,
             amount=order.amount,
@@ -228,7 +227,7 @@ class Making:
         if self._is_done(kept, "claw_back", order):
             return _again(kept, True)
         item = items.ClawBack(
-            nonce=_nonce(),
+            nonce=new_nonce(),
             bill=kept.bill,
             ordinal=kept.ordinal or 0,
             amount=order.amount,
@@ -239,13 +238,13 @@ class Making:
 
     def accept_plan(self, view: View, order: ShareOrder) -> Made | Answer:
         """Keep to one's rank."""
-        return Made(items.AcceptPlan(nonce=_nonce(), bill=order.bill, purpose=order.purpose))
+        return Made(items.AcceptPlan(nonce=new_nonce(), bill=order.bill, purpose=order.purpose))
 
     def waive_share(self, view: View, order: ShareOrder) -> Made | Answer:
         """Take no part."""
         return Made(
             items.WaiveShare(
-                nonce=_nonce(), bill=order.bill, purpose=order.purpose, reason=order.reason
+                nonce=new_nonce(), bill=order.bill, purpose=order.purpose, reason=order.reason
             )
         )
 
@@ -288,7 +287,7 @@ class Making:
 
     def _on(self, kept: Kept, kind: type[items.OfClaim], **said: object) -> Made:
         item = kind(
-            nonce=_nonce(), bill=kept.bill, claim=kept.claim or b"", terms=kept.terms, **said
+            nonce=new_nonce(), bill=kept.bill, claim=kept.claim or b"", terms=kept.terms, **said
         )
         together = kind in (items.Settle, items.SettledBefore)
         return Made(item, kept, case=kept.terms.case if together else None)
@@ -306,7 +305,3 @@ def _again(kept: Kept, same: bool, otherwise: str = OPEN) -> Answer:
         detail="" if same else f"it is {kept.state}",
         repeated=same,
     )
-
-
-def _nonce() -> bytes:
-    return secrets.token_bytes(NONCE_BYTES)

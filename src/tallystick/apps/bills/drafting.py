@@ -14,6 +14,7 @@ from typing import Any
 from tallystick.apps.bills.acts import Act, BillId, Replacement, Reversal, SealedBill, seal
 from tallystick.apps.bills.addresses import Holders
 from tallystick.apps.bills.numbers import Numbers, Place
+from tallystick.apps.bills.sending import new_nonce
 from tallystick.contracts.bills.body import Body, Liability, Relates
 from tallystick.contracts.bills.items.bills import Issue, Replace, Reverse
 from tallystick.contracts.bills.reasons import BillsReason
@@ -28,8 +29,6 @@ from tallystick.protocol.transaction import Item
 from tallystick.protocol.values import format_instant, local_day, parse_instant
 from tallystick.vault import Head, Letter, Message, Vault, seal_delivery
 from tallystick.vault.archive import PURPOSE
-
-NONCE_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +246,7 @@ def _successor(draft: Body, old: Body, row: Bill) -> Body:
 def _place(place: Place, sealed: SealedBill) -> dict[str, Any]:
     code, level, first = place
     return {
-        "nonce": secrets.token_bytes(NONCE_BYTES),
+        "nonce": new_nonce(),
         "code": code,
         "level": level,
         "first": first,

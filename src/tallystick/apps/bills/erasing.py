@@ -10,7 +10,6 @@ legal hold that came after an order of term keeps the body. See docs/spec/vault.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from tallystick.apps.bills import mail
-from tallystick.apps.bills.sending import Submit
+from tallystick.apps.bills.sending import Submit, new_nonce
 from tallystick.contracts.bills.items.accounts import Erased as ErasedItem
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.accounts import Erasure, erasure_id, month_of, period_id
@@ -271,10 +270,8 @@ class Eraser:
             network=self._network,
             sender=self._org,
             action=ERASED_ACTION,
-            items=[
-                ErasedItem(nonce=secrets.token_bytes(16), bill=order.bill.id) for order in orders
-            ],
-            idempotency=secrets.token_bytes(16),
+            items=[ErasedItem(nonce=new_nonce(), bill=order.bill.id) for order in orders],
+            idempotency=new_nonce(),
             valid_until=format_instant(self._clock() + VALID_SECONDS),
         )
         committed = self._submit(data).result(self._answer_seconds_max)

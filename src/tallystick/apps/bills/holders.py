@@ -26,8 +26,7 @@ from typing import Self
 from nacl.bindings import crypto_sign_seed_keypair
 
 from tallystick.contracts.bills.records.holders import Opening, commit_holder, holder_salt
-
-NONCE_BYTES = 16
+from tallystick.protocol.values import NONCE_BYTES
 
 _DERIVE_CONTEXT = b"tallystick/holders/v1\n"
 _SEED_CONTEXT = b"tallystick/bill-seed/v1\n"

@@ -11,7 +11,6 @@ Invariant: no record is submitted whose body is not in the vault. See docs/guide
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -35,10 +34,10 @@ from tallystick.apps.bills.acts import (
 )
 from tallystick.apps.bills.address import Address
 from tallystick.apps.bills.addresses import RECEIVER, Addresses, Holders
-from tallystick.apps.bills.drafting import NONCE_BYTES, Drafting, Recipient
+from tallystick.apps.bills.drafting import Drafting, Recipient
 from tallystick.apps.bills.holders import BillKey
 from tallystick.apps.bills.numbers import Place
-from tallystick.apps.bills.sending import Sending, Sent, Submit
+from tallystick.apps.bills.sending import Sending, Sent, Submit, new_nonce
 from tallystick.contracts.bills.body import Body, Payer
 from tallystick.contracts.bills.items.bills import Issue, Release, Replace, Withhold
 from tallystick.contracts.bills.reasons import BillsReason
@@ -318,7 +317,7 @@ class Office:
             bill_id = format_bill_id(*bill)
             row = find_bill(view, bill_id)
             item = kind(
-                nonce=secrets.token_bytes(NONCE_BYTES),
+                nonce=new_nonce(),
                 bill=bill_id,
                 version=row.version if row else 0,
                 reason=why,

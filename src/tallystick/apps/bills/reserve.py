@@ -11,7 +11,6 @@ See docs/guides/offline.md.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -21,7 +20,7 @@ from tallystick.apps.bills.addresses import Addresses, Holders
 from tallystick.apps.bills.drafting import Drafting
 from tallystick.apps.bills.numbers import Numbers, Place, Supply
 from tallystick.apps.bills.office import MALFORMED, PENDING
-from tallystick.apps.bills.sending import IDEMPOTENCY_BYTES, SUFFIX, drop
+from tallystick.apps.bills.sending import SUFFIX, drop, new_nonce
 from tallystick.contracts.bills.body import Body
 from tallystick.contracts.bills.items.bills import Issue
 from tallystick.contracts.bills.reasons import BillsReason
@@ -212,7 +211,7 @@ class OfflineOffice:
             sender=self._kit.reserve.holder,
             action=ACTION,
             items=[act.item],
-            idempotency=secrets.token_bytes(IDEMPOTENCY_BYTES),
+            idempotency=new_nonce(),
             valid_until=format_instant(self._clock() + days * DAY_SECONDS),
         )
         _, tx_id = drop(self._pending, data)

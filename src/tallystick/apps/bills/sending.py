@@ -30,12 +30,11 @@ from tallystick.protocol.transaction import (
     signing_bytes,
     transaction_id,
 )
-from tallystick.protocol.values import format_instant
+from tallystick.protocol.values import NONCE_BYTES, format_instant
 
 SUFFIX = ".tx"
 VALID_SECONDS = 3_600
 """How long a transaction may be submitted again after a crash."""
-IDEMPOTENCY_BYTES = 16
 
 Submit = Callable[[bytes], "Future[Committed]"]
 
@@ -52,6 +51,11 @@ class Sent:
 
 class PendingDamaged(Damaged):
     """A file of what is under way is not what we signed: whether it was taken, the ledger says."""
+
+
+def new_nonce() -> bytes:
+    """128 bits of chance: they hide an item behind its hash, or name a transaction once."""
+    return secrets.token_bytes(NONCE_BYTES)
 
 
 def drop(folder: Path, data: bytes) -> tuple[Path, str]:
@@ -92,7 +96,7 @@ class Sending:
             sender=self._org,
             action=action,
             items=items,
-            idempotency=secrets.token_bytes(IDEMPOTENCY_BYTES),
+            idempotency=new_nonce(),
             valid_until=format_instant(self._clock() + VALID_SECONDS),
             atomic=atomic,
         )

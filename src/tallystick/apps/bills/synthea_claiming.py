@@ -9,7 +9,6 @@ and answered by the next. See docs/guides/synthea.md.
 
 from __future__ import annotations
 
-import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -17,6 +16,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from tallystick.apps.bills.holders import BillKey, bill_key, derive_holder_key
+from tallystick.apps.bills.sending import new_nonce
 from tallystick.apps.bills.synthea_claims import (
     NOT_COVERED,
     NOTHING_LEFT,
@@ -191,7 +191,7 @@ class Claiming:
         with self._ledger.node.view() as view:
             for ask in (ask for each in planned for ask in each):
                 if _share_state(find_plan(view, ask.bill), ask) == "named":
-                    accept = AcceptPlan(nonce=_nonce(), bill=ask.bill, purpose=PURPOSE)
+                    accept = AcceptPlan(nonce=new_nonce(), bill=ask.bill, purpose=PURPOSE)
                     agreed.setdefault(ask.reimburser, []).append((ask, accept))
         self._send("bills.accept_plan/1", agreed, ITEMS_TOGETHER)
 
@@ -231,7 +231,7 @@ class Claiming:
 
     def _lock(self, ask: Ask) -> Item:
         return Lock(
-            nonce=_nonce(),
+            nonce=new_nonce(),
             bill=ask.bill,
             claim=ask.nonce,
             terms=self._terms(ask),
@@ -242,7 +242,7 @@ class Claiming:
 
     def _settle(self, ask: Ask) -> Item:
         return Settle(
-            nonce=_nonce(),
+            nonce=new_nonce(),
             bill=ask.bill,
             claim=ask.nonce,
             terms=self._terms(ask),
@@ -253,7 +253,7 @@ class Claiming:
 
     def _reject(self, ask: Ask) -> Item:
         return Reject(
-            nonce=_nonce(),
+            nonce=new_nonce(),
             bill=ask.bill,
             claim=ask.nonce,
             terms=self._terms(ask),
@@ -263,7 +263,7 @@ class Claiming:
 
     def _waive(self, ask: Ask) -> Item:
         return WaiveShare(
-            nonce=_nonce(), bill=ask.bill, purpose=PURPOSE, reason=ask.reason or NOTHING_LEFT
+            nonce=new_nonce(), bill=ask.bill, purpose=PURPOSE, reason=ask.reason or NOTHING_LEFT
         )
 
     # ------------------------------------------------------------------------------- sending
@@ -331,7 +331,3 @@ def _decision(ask: Ask) -> bytes:
 def _parts(some: Sequence[tuple[Ask, Item]], size: int) -> Iterator[Sequence[tuple[Ask, Item]]]:
     for start in range(0, len(some), size):
         yield some[start : start + size]
-
-
-def _nonce() -> bytes:
-    return secrets.token_bytes(16)

@@ -10,12 +10,12 @@ did not cover the patient. See docs/guides/synthea.md.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
+from tallystick.apps.bills.sending import new_nonce
 from tallystick.apps.bills.synthea_bills import (
     PATIENT,
     Part,
@@ -31,7 +31,6 @@ from tallystick.durable import write_file
 from tallystick.protocol.canonical import Meta, Record, decode, encode, replace
 from tallystick.protocol.values import Amount, Nonce, OrgId, Word
 
-NONCE_BYTES = 16
 COPAY, DEDUCTIBLE, PATIENT_SHARE = "copay", "deductible", "patient_share"
 NOT_COVERED, NOTHING_LEFT = "not_covered", "nothing_left"
 
@@ -154,7 +153,7 @@ def _asks(export: Export, claim: Claim, coverage: Coverage, bill: str) -> Iterat
             asked=left,
             amount=answer.amount,
             reason=answer.reason,
-            nonce=secrets.token_bytes(NONCE_BYTES),
+            nonce=new_nonce(),
         )
         left -= answer.amount
 

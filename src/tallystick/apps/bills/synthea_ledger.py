@@ -11,7 +11,6 @@ See docs/guides/synthea.md.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
@@ -23,6 +22,7 @@ from tallystick.apps.bills.addresses import Addresses
 from tallystick.apps.bills.drafting import Recipient
 from tallystick.apps.bills.holders import derive_holder_key
 from tallystick.apps.bills.office import Office
+from tallystick.apps.bills.sending import new_nonce
 from tallystick.apps.bills.synthea_bills import (
     SyntheaOrganisations,
     import_types,
@@ -191,7 +191,7 @@ def found_for_import(
         region=REGION,
         utc_offset_seconds=UTC_OFFSET_SECONDS,
         founded_at=format_instant(at),
-        nonce=secrets.token_bytes(16),
+        nonce=new_nonce(),
         log_keys=[log.public_key],
         organisations=[
             FoundingOrg(
@@ -325,7 +325,7 @@ class ImportLedger:
             valid_from = format_instant(self.node.clock.now())
             self._act(
                 "bills.define_type/1",
-                [each.define(nonce=_nonce(), valid_from=valid_from) for each in types],
+                [each.define(nonce=new_nonce(), valid_from=valid_from) for each in types],
             )
 
     def _check_keys(self, view: View, orgs: Iterable[str]) -> None:
@@ -350,7 +350,7 @@ class ImportLedger:
         grant = NewGrant(source=source, actions=INSURER_ACTIONS, codes=codes)
         self._act(
             "members.give_grant/1",
-            [GiveGrant(nonce=_nonce(), subject=org, grant=grant) for org in missing],
+            [GiveGrant(nonce=new_nonce(), subject=org, grant=grant) for org in missing],
         )
 
     def grant_numbers(self, needed: Mapping[tuple[str, int], int]) -> None:
@@ -372,7 +372,7 @@ class ImportLedger:
             for org, size in sizes.items():
                 items.append(
                     Allot(
-                        nonce=_nonce(),
+                        nonce=new_nonce(),
                         code=code,
                         level=ISSUER_LEVEL,
                         first=first,
@@ -393,7 +393,7 @@ class ImportLedger:
             first = max((each.last for each in series.gone), default=0) + 1 if series else 1
             last = min(first + max(size, SERIES_BLOCK) - 1, NUMBER_MAX)
             item = Allot(
-                nonce=_nonce(),
+                nonce=new_nonce(),
                 code=code,
                 level=FINANCE_LEVEL,
                 first=first,
@@ -430,7 +430,7 @@ class ImportLedger:
         codes = [each.type_id for each in import_types().values()]
         grant = NewGrant(source=source, actions=ISSUER_ACTIONS, codes=codes)
         return Admit(
-            nonce=_nonce(),
+            nonce=new_nonce(),
             org=org,
             root_key=self.keys.signer(f"{org}-root").public_key,
             keys=[NewKey(key=self.keys.signer(org).public_key, actions=["*"])],
@@ -445,7 +445,3 @@ class ImportLedger:
         refused = [outcome for outcome in done.outcomes if outcome != ACCEPTED]
         if refused:
             raise NotPrepared(f"{action} of {self._finance} was refused: {refused[0]}")
-
-
-def _nonce() -> bytes:
-    return secrets.token_bytes(16)

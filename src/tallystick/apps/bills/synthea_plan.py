@@ -6,11 +6,11 @@ vaults. See docs/guides/synthea.md.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tallystick.apps.bills.sending import new_nonce
 from tallystick.apps.bills.synthea_bills import (
     Place,
     Setting,
@@ -146,7 +146,7 @@ def _item(body: Body, at: tuple[Allotment, int], version: int) -> Issue:
     place, number = at
     liability = body.payment.liability or Liability()
     return Issue(
-        nonce=secrets.token_bytes(16),
+        nonce=new_nonce(),
         code=body.code,
         level=place.level,
         first=place.first,

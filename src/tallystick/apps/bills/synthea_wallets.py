@@ -13,18 +13,19 @@ Invariant: nothing is signed here but what the ledger says is unsaid. See docs/g
 from __future__ import annotations
 
 import hmac
-import secrets
 from collections.abc import Sequence
 
 from tallystick.apps.bills.address import Address
 from tallystick.apps.bills.fields import make_fields
 from tallystick.apps.bills.holders import BillKey
+from tallystick.apps.bills.sending import new_nonce
 from tallystick.apps.bills.wallet_keys import WalletKeys
 from tallystick.contracts.bills.items.claims import MakePlan, PlannedShare, SaidPlan
 from tallystick.contracts.bills.items.holders import Act, Bind, GiveMandate, SaidBind, SaidMandate
 from tallystick.contracts.bills.records.bills import Bill
 from tallystick.contracts.kit.acts import Said, act_id, act_message
 from tallystick.keyring import signer_from_seed
+from tallystick.protocol.values import NONCE_BYTES
 
 SECRET = "patients"
 """The key file that all wallets come out of: ``keys/patients-vault.json``."""
@@ -33,7 +34,6 @@ FIELDS = ("items/*", "medical/*", "payer/*", "payment/*")
 """What an insurer may be shown of a bill."""
 
 _WALLET_CONTEXT = b"tallystick/synthea-wallet/v1\n"
-NONCE_BYTES = 16
 
 
 class Wallets:
@@ -60,13 +60,15 @@ class Wallets:
     def bind(self, patient: str, bill: Bill, given: BillKey) -> Bind:
         """Take a bill from the key that the issuer gave with it to the wallet's own."""
         key = self._keys(patient).own_key(_root(bill), bill.bound + 1)
-        said = SaidBind(nonce=_nonce(), bill=bill.id, bound=bill.bound, holder=key.commitment)
-        return Bind(nonce=_nonce(), said=said, act=self._by_bill_key("bills.bind/1", said, given))
+        said = SaidBind(nonce=new_nonce(), bill=bill.id, bound=bill.bound, holder=key.commitment)
+        return Bind(
+            nonce=new_nonce(), said=said, act=self._by_bill_key("bills.bind/1", said, given)
+        )
 
     def say_mandate(self, patient: str, insurer: str, until: str) -> SaidMandate:
         """What a mandate for one insurer says; `mandate` signs it. Both say the same twice."""
         return SaidMandate(
-            nonce=_nonce(),
+            nonce=new_nonce(),
             reader=insurer,
             purpose=PURPOSE,
             fields=make_fields(self._salt(patient, insurer), FIELDS).digest,
@@ -77,7 +79,7 @@ class Wallets:
         """The signed act."""
         signer = self._keys(patient).mandate
         act = Act(key=signer.public_key, signature=signer.sign(self._message(said)))
-        return GiveMandate(nonce=_nonce(), said=said, act=act)
+        return GiveMandate(nonce=new_nonce(), said=said, act=act)
 
     def mandate_id(self, said: SaidMandate) -> str:
         """The id of its row."""
@@ -88,7 +90,7 @@ class Wallets:
     ) -> MakePlan:
         """The holder's word on the order; `version` is that of the plan that it replaces."""
         said = SaidPlan(
-            nonce=_nonce(),
+            nonce=new_nonce(),
             bill=bill.id,
             bound=bill.bound,
             version=version,
@@ -98,7 +100,9 @@ class Wallets:
                 for rank, org in enumerate(reimbursers, 1)
             ],
         )
-        return MakePlan(nonce=_nonce(), said=said, act=self._by_bill_key("bills.plan/1", said, key))
+        return MakePlan(
+            nonce=new_nonce(), said=said, act=self._by_bill_key("bills.plan/1", said, key)
+        )
 
     def _by_bill_key(self, action: str, said: Said, key: BillKey) -> Act:
         signer = signer_from_seed(key.seed)
@@ -123,7 +127,3 @@ def _root(bill: Bill) -> bytes:
     if bill.root is None:
         raise LookupError(f"{bill.id} is no bill")  # a void number
     return bill.root
-
-
-def _nonce() -> bytes:
-    return secrets.token_bytes(NONCE_BYTES)

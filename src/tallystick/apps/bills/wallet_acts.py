@@ -15,6 +15,7 @@ from tallystick.apps.bills.address import Address
 from tallystick.apps.bills.fields import Fields, make_fields
 from tallystick.apps.bills.holders import BillKey
 from tallystick.apps.bills.letters import SHARE, Share, SharedBill
+from tallystick.apps.bills.sending import new_nonce
 from tallystick.apps.bills.wallet_keys import WalletKeys
 from tallystick.apps.bills.wallet_store import Gift, WalletStore
 from tallystick.contracts.bills.items import holders as items
@@ -28,7 +29,6 @@ from tallystick.protocol.transaction import Item
 from tallystick.protocol.values import ActionName
 from tallystick.vault import Head, Letter, seal_delivery
 
-NONCE_BYTES = 16
 RELAYED: dict[str, type[Item]] = {
     "bills.bind/1": items.Bind,
     "bills.consent/1": items.GiveConsent,
@@ -100,7 +100,7 @@ class WalletActs:
         if bill.root is None:
             raise VerificationFailed(f"{bill.id} has no body", path="bill")
         holder = self._keys.own_key(bill.root, bound + 1).commitment
-        said = items.SaidBind(nonce=_nonce(), bill=bill.id, bound=bound, holder=holder)
+        said = items.SaidBind(nonce=new_nonce(), bill=bill.id, bound=bound, holder=holder)
         act = self._in_person("bills.bind/1", said, key)
         return self._made("bills.bind/1", said, act, now, what="bind", bill=bill.id)
 
@@ -116,9 +116,9 @@ class WalletActs:
         helper: str | None = None,
     ) -> Made:
         """Let `reader` see `fields` of a bill; `helper`: by that appointment, for its holder."""
-        opened = make_fields(_nonce(), fields)
+        opened = make_fields(new_nonce(), fields)
         said = items.SaidConsent(
-            nonce=_nonce(),
+            nonce=new_nonce(),
             bill=bill.id,
             bound=holder_now(bill, now)[1],
             reader=reader,
@@ -151,7 +151,7 @@ class WalletActs:
             raise VerificationFailed(f"no new binding of {bill.id} waits", path="bill")
         key, bound = self._held(bill, now)
         said = items.SaidObjection(
-            nonce=_nonce(),
+            nonce=new_nonce(),
             bill=bill.id,
             bound=bound,
             holder=bill.pending.holder,
@@ -175,9 +175,9 @@ class WalletActs:
         cap: int = 0,
     ) -> Made:
         """Let `reader` see `fields` of each bill of this wallet, those to come too."""
-        opened = make_fields(_nonce(), fields)
+        opened = make_fields(new_nonce(), fields)
         said = items.SaidMandate(
-            nonce=_nonce(),
+            nonce=new_nonce(),
             reader=reader,
             purpose=purpose,
             types=list(types),
@@ -207,12 +207,12 @@ class WalletActs:
         """Let the wallet whose helper key this is act on one bill, or on all of ours."""
         action = "bills.appoint_helper/1"
         if bill is None:
-            said = items.SaidHelper(nonce=_nonce(), helper=helper, until=until)
+            said = items.SaidHelper(nonce=new_nonce(), helper=helper, until=until)
             act = self._sign(action, said, self._keys.mandate)
         else:
             key, bound = self._held(bill, now)
             said = items.SaidHelper(
-                nonce=_nonce(), bill=bill.id, bound=bound, helper=helper, until=until
+                nonce=new_nonce(), bill=bill.id, bound=bound, helper=helper, until=until
             )
             act = self._in_person(action, said, key)
         return self._made(
@@ -246,7 +246,7 @@ class WalletActs:
             raise VerificationFailed(f"{of} allowed nothing", path="of")
         if gift.bill != (bill.id if bill else None):
             raise VerificationFailed(f"{of} is about {gift.bill}", path="bill")
-        action, said = "bills.revoke/1", items.SaidRevoke(nonce=_nonce(), of=of)
+        action, said = "bills.revoke/1", items.SaidRevoke(nonce=new_nonce(), of=of)
         if bill is None:
             act = self._sign(action, said, self._keys.mandate)
         elif helper is not None:
@@ -287,13 +287,9 @@ class WalletActs:
     def _made(self, action: str, said: Said, act: Act, now: int, **gift: Any) -> Made:
         """Written down first, and then handed out."""
         name = act_id(act_message(self._network, action, said))
-        told: dict[str, Any] = {"nonce": _nonce(), "said": said, "act": act}
+        told: dict[str, Any] = {"nonce": new_nonce(), "said": said, "act": act}
         if isinstance(said, items.SaidRevoke):
             told["kind"] = self._store.gift(said.of).what
         item = RELAYED[action](**told)
         self._store.add_gift(Gift(act=name, **gift), at=now)
         return Made(action, item, name)
-
-
-def _nonce() -> bytes:
-    return secrets.token_bytes(NONCE_BYTES)
