@@ -39,7 +39,8 @@ title = "第一医院"
 root_key = "keys/hospital-01-root.json"
 keys = [{ key = "keys/hospital-01.json", actions = ["bills.*"] }]
 grants = [{ actions = ["bills.issue", "bills.reverse", "bills.replace", "bills.withhold",
-                       "bills.reversal_request", "bills.cancel_reversal", "bills.plan"] }]
+                       "bills.reversal_request", "bills.cancel_reversal", "bills.plan",
+                       "bills.rebind"] }]
 [[keepers]]
 name = "k/finance"
 org = "finance"

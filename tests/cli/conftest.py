@@ -35,6 +35,7 @@ def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         "TALLY_TRUST",
         "TALLY_DEBUG",
         "TALLY_CLAIMS",
+        "TALLY_WALLET",
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANG", "en_US.UTF-8")
