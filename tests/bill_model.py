@@ -105,6 +105,11 @@ class Face:
             return lock
         return lock if now < lock.until and (self.asked is None or now < self.waits) else None
 
+    def ask(self, now: int) -> None:
+        """While it is frozen, the whole wait lies ahead."""
+        self.asked = now
+        self.waits = (now if self.frozen is None else self.frozen) + DAY
+
     def freeze(self, now: int) -> None:
         self.lock = self.live(now)
         self.frozen = now

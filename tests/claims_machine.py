@@ -387,13 +387,10 @@ class Offices(Machine):
     def ask_or_cancel(self, data: st.DataObject, ask: bool) -> None:
         _, face, bill = self.pick(data, lambda _, face: ask == (face.asked is None))
         if ask:
-            if self._run(
-                "hospital",
-                "bills.reversal_request",
-                self.desk.request_item(bill),
-                face.claimable(),
-            ):
-                face.asked, face.waits = self.now, self.now + DAY
+            item: Item = self.desk.request_item(bill)
+            fine = not face.ended and face.asked is None
+            if self._run("hospital", "bills.reversal_request", item, fine):
+                face.ask(self.now)
             return
         item = self.desk.cancel_item(bill)
         fine = face.frozen is None and face.asked is not None
