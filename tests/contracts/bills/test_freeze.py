@@ -28,12 +28,20 @@ def test_a_frozen_bill_is_not_locked_settled_or_reversed_and_settlements_stand()
     assert desk.refused("hospital", "bills.reverse", reverse) == refusal
     replace = desk.world.replace_item(bill, 2, 3)
     assert desk.refused("hospital", "bills.replace", replace) == refusal
-    request = desk.request_item(bill)
-    assert desk.refused("hospital", "bills.reversal_request", request) == refusal
     assert desk.amounts(bill) == [{"settled": 1_000}]
     desk.book("insurer", bill, 1_000)
     desk.do("mutual", "bills.release_lock", desk.release_item(held))
     assert desk.now(bill).lock is None
+
+
+def test_whoever_writes_to_a_bill_in_between_does_not_keep_it_from_being_frozen() -> None:
+    desk = Desk()
+    bill = desk.issue()
+    freeze = desk.of(Freeze, bill, evidence=b"e" * 32)
+    held = desk.lock("insurer", bill, 1_000)
+    desk.do("finance", "bills.freeze", freeze)
+    settle = desk.settle_item(held, 1_000)
+    assert desk.refused("insurer", "bills.settle", settle) == ("bills.bill_frozen", "bill")
 
 
 def test_the_time_of_a_lock_pauses_and_none_is_lost() -> None:
@@ -117,8 +125,8 @@ def test_a_freeze_is_said_once_and_of_what_stands() -> None:
     bill = desk.issue(1)
     early = desk.of(Lift, bill)
     assert desk.refused("finance", "bills.lift", early) == ("bills.unchanged", "bill")
-    stale = desk.of(Freeze, bill, version=0, evidence=b"e" * 32)
-    assert desk.refused("finance", "bills.freeze", stale) == ("kit.version_conflict", "version")
+    ahead = desk.of(Freeze, bill, version=9, evidence=b"e" * 32)
+    assert desk.refused("finance", "bills.freeze", ahead) == ("kit.version_conflict", "version")
     desk.freeze(bill)
     again = desk.of(Freeze, bill, evidence=b"e" * 32)
     assert desk.refused("finance", "bills.freeze", again) == ("bills.unchanged", "bill")

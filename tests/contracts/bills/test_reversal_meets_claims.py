@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 from claims_acts import CLAIM_RULES, CLAIMED, DAY, HOUR, Claims, Held, started
+from paper_acts import Desk
 from province import left, parts
 
 from tallystick.contracts.bills.items.bills import Block
+from tallystick.contracts.bills.items.paper import DeclareLost, Recover
+from tallystick.contracts.bills.items.supervision import Dispute
 from tallystick.contracts.bills.records.bills import Bill, PaperLink
 from tallystick.contracts.bills.views.claims import list_outstanding, standing_of
 from tallystick.contracts.kit.context import slot_key
@@ -20,6 +23,11 @@ LOCKED = ("bills.rev_locked", "bill")
 def refused_reverse(claims: Claims, bill: Bill, **fields: Any) -> tuple[str, str]:
     item = claims.world.reverse_item(claims.now(bill), 50, **fields)
     return claims.refused("hospital", "bills.reverse", item)
+
+
+def doubt(claims: Claims, bill: Bill) -> Dispute:
+    named: dict[str, Any] = {"what": "altered", "evidence": bytes(32)}
+    return Dispute(nonce=claims.world.nonce(), bill=bill.id, **named)
 
 
 def locked(amount: int = 4_000, **fields: Any) -> tuple[Claims, Bill, Held]:
@@ -111,6 +119,82 @@ def test_V5_a_proof_after_the_wait_is_too_late() -> None:
     claims.world.at += DAY
     proof = claims.settled_before_item(held, 1, paid_at)
     assert claims.refused("fund", "bills.settled_before", proof) == ("bills.lock_expired", "bill")
+
+
+def test_V5_whoever_writes_to_the_bill_in_between_stops_no_refund() -> None:
+    """A lock and its release, or a finding, each block: no version is seen before it is stale."""
+    claims, bill = started()
+    asks = claims.request_item(bill)
+    held = claims.lock("insurer", bill, 100)
+    claims.do("insurer", "bills.release_lock", claims.release_item(held))
+    claims.lock("fund", bill, 100)
+    claims.do("hospital", "bills.reversal_request", asks)
+    claims.world.at += DAY
+    refund = claims.world.reverse_item(claims.now(bill), 2)
+    for _ in range(3):
+        claims.do("mutual", "bills.dispute", doubt(claims, bill))
+    assert claims.do("hospital", "bills.reverse", refund).state == "reversed"
+
+
+def test_V5_a_version_before_the_request_is_stale_and_so_is_one_to_come() -> None:
+    claims, bill, held = locked()
+    early = claims.world.reverse_item(bill, 2)
+    claims.do("fund", "bills.release_lock", claims.release_item(held))
+    claims.request(bill)
+    stale = ("kit.version_conflict", "version")
+    assert claims.refused("hospital", "bills.reverse", early) == stale
+    ahead = claims.world.reverse_item(claims.now(bill), 2, version=99)
+    assert claims.refused("hospital", "bills.reverse", ahead) == stale
+
+
+def test_V5_a_part_that_was_refunded_is_not_refunded_twice_by_what_was_seen_before() -> None:
+    claims, bill = started()
+    bill = claims.request(bill)
+    one, two = (claims.world.reverse_item(bill, number, total=1_000) for number in (2, 3))
+    claims.do("hospital", "bills.reverse", one)
+    stale = ("kit.version_conflict", "version")
+    assert claims.refused("hospital", "bills.reverse", two) == stale
+
+
+def test_V5_who_asked_to_reverse_sees_what_was_paid_before() -> None:
+    claims, bill, held = locked()
+    paid_at = claims.world.instant()
+    bill = claims.request(bill)
+    refund = claims.world.reverse_item(bill, 2)
+    proof = claims.settled_before_item(held, 4_000, paid_at)
+    claims.do("fund", "bills.settled_before", proof)
+    stale = ("kit.version_conflict", "version")
+    assert claims.refused("hospital", "bills.reverse", refund) == stale
+    claims.reverse(bill, 2)
+
+
+def test_V5_a_freeze_takes_no_time_from_who_wants_to_refund() -> None:
+    desk = Desk()
+    code = desk.define(33061226, reverse_within_seconds=HOUR)
+    bill = desk.issue(code=code)
+    desk.lock("fund", bill)
+    desk.freeze(bill)
+    bill = desk.request(bill)
+    assert (bill.state, bill.reversing_since) == ("frozen", desk.world.instant())
+    desk.world.at += 9 * DAY
+    bill = desk.lift(bill)
+    assert (bill.state, bill.reversing) == ("reversing", desk.world.instant(DAY))
+    assert refused_reverse(desk, bill, code=code) == LOCKED
+    desk.world.at += DAY
+    assert desk.reverse(bill, 2, code=code).state == "reversed"
+
+
+def test_V5_whoever_doubts_a_bill_does_not_keep_its_form_from_being_taken_back() -> None:
+    """A refund waits for the form; each finding would make what the issuer saw stale."""
+    desk = Desk()
+    bill = desk.printed(desk.issue(1), 1)
+    desk.request(bill)
+    lost, back = desk.of(DeclareLost, bill, reason="lost"), desk.of(Recover, bill)
+    desk.dispute(bill)
+    desk.paper("declare_lost", lost)
+    desk.dispute(bill)
+    desk.paper("recover", back)
+    assert desk.reverse(bill, 2).state == "reversed"
 
 
 def test_a_request_is_taken_back() -> None:
@@ -326,8 +410,6 @@ def test_a_frozen_bill_is_neither_locked_nor_settled_nor_reversed() -> None:
     renew = claims.renew_item(held, claims.world.instant(2 * DAY))
     assert claims.refused("fund", "bills.renew", renew) == frozen
     assert refused_reverse(claims, bill) == frozen
-    item = claims.request_item(bill)
-    assert claims.refused("hospital", "bills.reversal_request", item) == frozen
     cancel = claims.cancel_item(bill)
     assert claims.refused("hospital", "bills.cancel_reversal", cancel) == frozen
     claims.world.at += 2 * DAY

@@ -22,7 +22,7 @@ from tallystick.contracts.bills.records.bills import (
 from tallystick.contracts.bills.views import bills as views
 from tallystick.contracts.kit.context import Context
 from tallystick.contracts.kit.grants import Authority
-from tallystick.contracts.kit.keys import find_key
+from tallystick.contracts.kit.keys import check_version, find_key
 from tallystick.contracts.kit.reasons import KitReason
 from tallystick.protocol.canonical import replace
 from tallystick.protocol.errors import Rejected
@@ -154,6 +154,12 @@ def check_not_frozen(bill: Bill) -> None:
     """Refuse a bill that the supervisor froze."""
     if bill.frozen is not None:
         raise Rejected(BillsReason.BILL_FROZEN, f"{bill.id} is frozen: {bill.frozen}", path="bill")
+
+
+def check_not_ahead(bill: Bill, seen: int) -> None:
+    """An older version will do: who locks, doubts or binds a bill could make each one stale."""
+    if seen > bill.version:
+        check_version(bill, seen)
 
 
 def rules_of(ctx: Context, bill: Bill) -> TypeRules:

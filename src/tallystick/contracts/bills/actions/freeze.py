@@ -9,6 +9,7 @@ from __future__ import annotations
 from tallystick.contracts.bills.actions.checks import (
     acts_for,
     check_bill_scope,
+    check_not_ahead,
     fetch_blue,
     put_bill,
 )
@@ -36,7 +37,7 @@ def freeze(ctx: Context, item: Freeze) -> None:
         raise Rejected(BillsReason.UNCHANGED, f"frozen for {bill.frozen}", path="bill")
     if bill.state in ("reversed", "settled"):
         raise Rejected(BillsReason.BILL_STATE, f"{bill.id} is {bill.state}", path="bill")
-    check_version(bill, item.version)
+    check_not_ahead(bill, item.version)
     # WRITE
     lock = live_lock(bill, ctx.block_time)
     put_bill(

@@ -13,6 +13,7 @@ from typing import Any
 from tallystick.contracts.bills.actions.checks import (
     check_bill_scope,
     check_issuer,
+    check_not_ahead,
     check_not_frozen,
     fetch_blue,
     put_bill,
@@ -57,8 +58,7 @@ def request_reversal(ctx: Context, item: RequestReversal) -> None:
         raise Rejected(BillsReason.UNCHANGED, f"since {bill.reversing_since}", path="bill")
     rules = rules_of(ctx, bill)
     check_in_time(ctx, bill, rules)
-    if item.version > bill.version:  # an older one will do: who locks could make each stale
-        check_version(bill, item.version)
+    check_not_ahead(bill, item.version)
     # WRITE
     wait = rules.claims.reversal_wait_seconds if rules.claims else 0
     put_bill(

@@ -324,6 +324,8 @@ class Bill(Row, kw_only=True):
     """Its issuer asked to reverse it 待冲红: nothing is settled; from here on no lock stands."""
     reversing_since: Instant | None = None
     """When its issuer asked: what was paid before counts, and a limit of time is kept."""
+    reversing_version: Count = 0
+    """From this version on, who acts for the reversal has seen enough: `reversing.check_seen`."""
     reversing_left: Count = 0
     """Seconds that remained when it was frozen."""
     frozen: Word | None = None
