@@ -416,6 +416,19 @@ def test_sums_go_up_level_by_level_and_are_exactly_what_was_accepted() -> None:
     assert (province.accounts, province.blue) == (1, 2)
 
 
+def test_W2_who_hands_on_a_sum_closes_its_own_month_with_it() -> None:
+    """Else an issuer would review a friend's month, and keep its own open for ever."""
+    world = Books()
+    world.end_month()
+    world.accept(world.account_period("clinic", reviewer="hospital"))
+    item = world.upper_item("hospital", "city")
+    world.do("hospital", "bills.account_period", item)
+    late = world.issue_item(1, issued_at="2026-01-31T15:59:59Z")
+    assert world.refused("hospital", "bills.issue", late) == ("bills.period_closed", "issued_at")
+    world.give_account_back(world.account(HOSPITAL_MONTH))
+    world.do("hospital", "bills.issue", late)
+
+
 def test_what_was_handed_on_takes_no_more_until_it_is_returned() -> None:
     world = Books()
     world.issue(1)

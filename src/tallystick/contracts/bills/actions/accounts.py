@@ -199,7 +199,7 @@ def account_period(ctx: Context, item: AccountPeriod) -> None:
         raise Rejected(BillsReason.ACCOUNT_STATE, f"it is {former.state}", path="month")
     _check_tally(item.tally)
     _check_collected(item, collected)
-    closed = None if collected else _closed(ctx, period, end)
+    closed = _closed(ctx, period, end)
     # WRITE
     _submit(
         *(ctx, account_id, former, item.tally),
@@ -209,8 +209,7 @@ def account_period(ctx: Context, item: AccountPeriod) -> None:
     )
     if collected is not None:
         ctx.put(collected, state="closed", good=True)
-    if closed is not None:
-        ctx.put(closed)
+    ctx.put(closed)
 
 
 def _check_collected(item: AccountPeriod, collected: Collected | None) -> None:
@@ -287,10 +286,10 @@ def return_account(ctx: Context, item: ReturnAccount) -> None:
     ctx.put(account, state="returned", reason=item.reason, numbers=item.numbers)
     if period is None:
         ctx.put(_block_of(ctx, account.id), account="returned")
-    elif account.includes:
+        return
+    if account.includes:
         _open_collected(ctx, account.id)
-    else:
-        _open_month(ctx, period)
+    _open_month(ctx, period)
 
 
 def _read(ctx: Context, item: OfAccount) -> Account:
