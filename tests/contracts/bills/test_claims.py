@@ -9,6 +9,7 @@ import pytest
 from claims_acts import CLAIMED, DAY, Claims, Held, started
 from province import CODE, Province
 
+from tallystick.contracts.bills.items.accounts import Succeed
 from tallystick.contracts.bills.items.bills import Archived, Release, Withhold
 from tallystick.contracts.bills.records.claims import CLAIMS_MAX, Terms
 from tallystick.contracts.bills.views.claims import (
@@ -133,6 +134,19 @@ def test_C4_a_reimburser_settles_a_bill_once_for_each_purpose() -> None:
     claims.claim("insurer", bill, 1_000, purpose="accident")
     claims.claim("mutual", bill, 1_000)
     assert [each.terms.purpose for each in claims.claims(bill)] == ["claim", "accident", "claim"]
+
+
+def test_C4_who_took_over_a_reimburser_does_not_pay_what_that_one_paid() -> None:
+    claims, bill = started()
+    claims.claim("insurer", bill, 1_000, benefit="fixed")
+    succeed = Succeed(
+        nonce=claims.world.nonce(), org="insurer", successor="mutual", duties=True, reason="merged"
+    )
+    claims.world.do("finance", "bills.succeed", succeed)
+    refusal = ("bills.claim_duplicate", "terms/purpose")
+    assert claims.refused_lock("mutual", bill, benefit="fixed") == refusal
+    claims.claim("mutual", bill, 1_000, purpose="second_policy")
+    claims.claim("fund", bill, 1_000)
 
 
 def test_C4_a_rejected_claim_is_answered_anew_in_its_own_row() -> None:

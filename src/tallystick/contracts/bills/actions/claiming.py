@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tallystick.contracts.bills.actions.checks import fetch_blue, rules_of
+from tallystick.contracts.bills.actions.checks import acts_for, fetch_blue, rules_of
 from tallystick.contracts.bills.amounts import format_amount
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.bills import (
@@ -197,11 +197,16 @@ def _no_right(detail: str, path: str = "terms/right_id") -> Rejected:
 # ------------------------------------------------------------------------ of others' claims
 
 
-def check_new(claims: Sequence[Claim], org: str, terms: Terms, coming: int = 0) -> None:
-    """C4: once for each purpose; and the bill has room for one more row, after `coming` others."""
-    known = _find_own(claims, org, terms.purpose)
-    if known is not None and known.state != "rejected":
-        raise Rejected(BillsReason.CLAIM_DUPLICATE, f"claim {known.id}", path="terms/purpose")
+def check_new(ctx: Context, claims: Sequence[Claim], terms: Terms, coming: int = 0) -> None:
+    """C4: once for each purpose; and the bill has room for one more row, after `coming` others.
+
+    What was answered by one whose duties the sender took over counts as its own.
+    """
+    for each in claims:
+        same = each.terms.purpose == terms.purpose and each.state != "rejected"
+        if same and acts_for(ctx, each.reimburser):
+            raise Rejected(BillsReason.CLAIM_DUPLICATE, f"claim {each.id}", path="terms/purpose")
+    known = _find_own(claims, ctx.sender, terms.purpose)
     if known is None and len(claims) + coming >= CLAIMS_MAX:
         raise Rejected(BillsReason.CLAIM_LIMIT, f"{CLAIMS_MAX} of one bill", path="bill")
 

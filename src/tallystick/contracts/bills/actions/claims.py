@@ -55,7 +55,7 @@ def lock(ctx: Context, item: items.Lock) -> None:
     most = check_right(ctx, bill, rules, terms, item.opening)
     check_free(ctx, bill, terms.basis)
     claims = read_claims(ctx, bill)
-    check_new(claims, ctx.sender, terms)
+    check_new(ctx, claims, terms)
     check_paper(ctx, bill, claim_rules, item.paper)
     check_rank(ctx, bill, claims, terms.purpose)
     check_room(ctx, bill, terms, item.amount, most)

@@ -162,7 +162,7 @@ def ready(ctx: Context, item: items.ReadyShare) -> None:
     most = check_right(ctx, bill, rules, terms, item.opening)
     check_free(ctx, bill, terms.basis, own.who if own else None)
     claims = read_claims(ctx, bill)
-    check_new(claims, ctx.sender, terms, coming=_count_ready(row))
+    check_new(ctx, claims, terms, coming=_count_ready(row))
     check_paper(ctx, bill, claim_rules, item.paper)
     check_room(ctx, bill, terms, item.amount, most)
     check_reason(terms, item.amount, item.reason)
