@@ -14,11 +14,8 @@ import pytest
 from acts import nonce
 from counter import Answer, Counter, done, tally
 
-from tallystick.apps.bills.address import load_address
 from tallystick.cli.desk import open_node
 from tallystick.contracts.bills.items.bills import Archived
-from tallystick.contracts.bills.items.holders import Rebind
-from tallystick.contracts.bills.views.bills import find_bill
 from tallystick.engines.clock import Clock
 from tallystick.keyring import load
 from tallystick.protocol.values import format_instant
@@ -263,27 +260,30 @@ def test_bind_takes_a_bill_to_a_key_of_its_own_and_an_objection_stops_a_rebindin
     assert ann.ok("show", bill, "--json").json["key"] == "bound"
     assert ann.standing(act) == "over"
     assert ann.standing(bound.json["act"]) == ""
-    thief = load_address(Patient(counter, "bob").address())
-    with open_node(counter.ledger, log_key=counter.key("log")) as node:
-        with node.view() as view:
-            row = find_bill(view, bill)
-        assert row is not None
-        assert row.root is not None
-        item = Rebind(
-            nonce=nonce(1),
-            bill=bill,
-            version=row.version,
-            reason="lost",
-            holder=thief.bill_key(row.root).commitment,
-        )
-        sent = node.act(load(counter.key("hospital-01")), "hospital-01", "bills.rebind/1", [item])
-        assert list(sent.outcomes) == ["accepted"]
+    bob = Patient(counter, "bob")
+    address = bob.address()
+    rebind = ("bills", "rebind", bill, "--to", address, "--reason", "lost")
+    assert counter.act("hospital-01", *rebind).code == 0
+    assert counter.act("hospital-01", *rebind).json["outcomes"] == ["bills.rebind_waits"]
     waiting = ann.ok("show", bill, "--json").json
     assert (waiting["key"], waiting["new_binding_disputed"]) == ("bound", False)
     refused = ann.say("consent", bill, *READER, *FIELDS, "--until", ann.until)
     assert (refused.code, refused.json["outcomes"]) == (3, ["bills.rebind_waits"])
     assert ann.say("object", bill).json["outcomes"] == ["accepted"]
     assert ann.ok("show", bill, "--json").json["new_binding_disputed"]
+    decide = ("bills", "arbitrate", bill, "--reason", "papers_seen", "--uphold")
+    assert counter.act("finance", *decide, "both").code == 2
+    assert counter.act("finance", *decide, "new").code == 0
+    assert ann.ok("show", bill, "--json").json["key"] == "other"
+    late = ann.say("consent", bill, *READER, *FIELDS, "--until", ann.until)
+    assert (late.code, late.error["code"]) == (3, "cli.not_yours")
+    mail = ("--mailbox", ann.mailbox)
+    unknown = at_office(counter, "send-again", bill, *mail, "--json")
+    assert (unknown.code, unknown.error["code"]) == (3, "cli.no_address")
+    named = ("--draft", visits(counter, 20))
+    assert at_office(counter, "register-address", address, *named).code == 0
+    assert at_office(counter, "send-again", bill, *mail).code == 0
+    assert bob.receive()["bills"] == [bill]
 
 
 def test_a_helper_acts_on_bills_that_were_shared(ann: Patient) -> None:
@@ -398,6 +398,13 @@ def test_the_seed_alone_is_the_wallet(ann: Patient, tmp_path: Path) -> None:
     done("wallet", "address", "--via", "hospital-01", "--out", again, "--wallet", restored)
     assert told["network"] == network
     assert again.read_bytes() == first.read_bytes()
+    bills = [counter.bill(4), counter.bill(5)]
+    mail = ("--mailbox", ann.mailbox, "--json")
+    assert at_office(counter, "send-again", *bills, *mail).json == {"sent": 2}
+    found = done("wallet", "receive", "--from", ann.mailbox, "--wallet", restored,
+                 "--dir", counter.ledger, "--json")  # fmt: skip
+    assert found.json["bills"] == bills
+    assert at_office(counter, "send-again", counter.bill(9), *mail).code == 2
     done("wallet", "address", "--via", "hospital-01", "--new", "--out", tmp_path / "new.json",
          "--wallet", restored)  # fmt: skip
     assert (tmp_path / "new.json").read_bytes() != first.read_bytes()

@@ -11,20 +11,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
 from tallystick.cli import options, out
-from tallystick.cli.acting import How, act, acting
+from tallystick.cli.acting import How, act, acting, nonce
 from tallystick.cli.failures import REFUSED, fail
 from tallystick.cli.issuing import Mailbox
 
 if TYPE_CHECKING:
-    from tallystick.apps.bills.addresses import Addresses
+    from tallystick.apps.bills.addresses import Addresses, Holders
     from tallystick.apps.bills.handover import Handover
     from tallystick.contracts.bills.body import Body, Payer
-    from tallystick.vault import Vault
+    from tallystick.contracts.bills.records.bills import Bill
+    from tallystick.contracts.kit.context import Reader
+    from tallystick.ledger.view import View
+    from tallystick.protocol.transaction import Item
+    from tallystick.vault import Message, Vault
 
 FILE_BYTES_MAX = 64 * 1024
 
@@ -49,9 +53,9 @@ _OUTCOMES = {
         "no try is left; once you have seen who asks, tally bills reopen",
     ),
     "taken": (
-        "该票据已绑定其他密钥；核实证件后由开票单位改绑",
+        "该票据已绑定其他密钥；核实证件后由开票单位改绑（tally bills rebind）",
         "both were right, but the bill is bound to another key: the issuer, who sees papers, "
-        "may rebind it",
+        "may rebind it: tally bills rebind",
     ),
 }
 
@@ -64,6 +68,9 @@ def add_to(app: typer.Typer) -> None:
     app.command("paper-code")(paper_code)
     app.command("hand-over")(hand_over)
     app.command("reopen")(reopen)
+    app.command("send-again")(send_again)
+    app.command("rebind")(acting(rebind))
+    app.command("arbitrate")(acting(arbitrate))
 
 
 def relay(
@@ -212,6 +219,130 @@ def reopen(
         addresses.reopen(bill_id)
         left = addresses.tries_left(bill_id)
     out.say(f"{bill_id}: {left} tries")
+
+
+def send_again(
+    bills: Annotated[list[str], typer.Argument(help="CODE:NUMBER, one or several.")],
+    vault: options.VaultDir,
+    vault_key: options.VaultKeyFile,
+    mailbox: Mailbox = None,
+    folder: options.LedgerDir = Path(),
+    vault_passphrase_file: options.VaultPassphrase = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Send bills to wallets once more. After a loss, or a rebinding."""
+    from tallystick.apps.bills.addresses import Holders
+    from tallystick.apps.bills.office import deliver_owed
+    from tallystick.cli.reading import reading
+    from tallystick.engines.clock import Clock
+
+    with (
+        reading(folder) as view,
+        _desk(vault, vault_key, vault_passphrase_file) as (opened, addresses, holder_key),
+    ):
+        now = max(view.head.at, Clock().now())
+        holders = Holders(view.network, holder_key, addresses)
+        messages = [_letter(view, opened, holders, _bill(bill), now) for bill in bills]
+        opened.outbox.put(messages, at=now)
+        if mailbox is not None:
+            mailbox.mkdir(parents=True, exist_ok=True)
+            while deliver_owed(opened, mailbox, at=now).delivered:
+                pass
+    if as_json:
+        out.json({"sent": len(messages)})
+    else:
+        out.say(f"{len(messages):,} bills are owed to their wallets again")
+
+
+def _letter(view: View, vault: Vault, holders: Holders, bill: str, now: int) -> Message:
+    """A bill for the wallet whose address its key comes out of now."""
+    from tallystick.contracts.bills.records.bills import holder_now, parse_bill_id
+    from tallystick.contracts.bills.views.bills import find_bill
+
+    row, where = find_bill(view, bill), vault.find(*parse_bill_id(bill))
+    if row is None or where is None or where.tx_id is None or where.n is None:
+        _not_ours(bill)
+    if where.state == "erased":
+        fail(
+            "cli.body_erased",
+            "该票据的内容已被删除",
+            "the body of that bill was erased",
+            detail=bill,
+        )
+    body, secret = vault.get(*parse_bill_id(bill))
+    letter = holders.letter(where.tx_id, where.n, body, secret, holder_now(row, now)[0])
+    if letter is None:
+        fail(
+            *("cli.no_address", "没有登记的地址持有该票据的密钥"),
+            "no address that is registered here has the key of this bill",
+            todo=(
+                "无地址的用领取码（tally bills hand-over）；已绑定的由持有人保管",
+                "without an address there is the claim code (tally bills hand-over); what its "
+                "holder has bound is with the holder",
+            ),
+            detail=bill,
+            exit_code=REFUSED,
+        )
+    return letter
+
+
+def rebind(
+    how: How,
+    bill: OneBill,
+    to: Annotated[
+        Path, typer.Option("--to", metavar="ADDRESS", help="Address file of the holder's wallet.")
+    ],
+    reason: options.Reason,
+) -> None:
+    """Bind a bill anew. You have seen its holder's papers.
+
+    At once if nobody but you chose its key; else after a time in which its old key may object.
+    """
+    from tallystick.apps.bills.address import load_address
+    from tallystick.contracts.bills.items.holders import Rebind
+
+    address, bill_id = load_address(to), _bill(bill)
+
+    def items(reader: Reader) -> list[Item]:
+        row = _blue(reader, bill_id)
+        holder = address.bill_key(row.root or b"").commitment
+        return [
+            Rebind(nonce=nonce(), bill=bill_id, version=row.version, reason=reason, holder=holder)
+        ]
+
+    act(how, "bills.rebind/1", items)
+
+
+def arbitrate(
+    how: How,
+    bill: OneBill,
+    uphold: Annotated[str, typer.Option("--uphold", help="Which binding holds: new or old.")],
+    reason: options.Reason,
+) -> None:
+    """Decide about a disputed binding. Its old holder objected to it."""
+    from tallystick.contracts.bills.items.holders import Arbitrate
+
+    if uphold not in ("new", "old"):
+        raise typer.BadParameter(f"{uphold}: new or old", param_hint="--uphold")
+    held: Literal["new", "old"] = "new" if uphold == "new" else "old"
+    bill_id = _bill(bill)
+
+    def items(reader: Reader) -> list[Item]:
+        version = _blue(reader, bill_id).version
+        return [Arbitrate(nonce=nonce(), bill=bill_id, version=version, reason=reason, uphold=held)]
+
+    act(how, "bills.arbitrate/1", items)
+
+
+def _blue(reader: Reader, bill: str) -> Bill:
+    from tallystick.contracts.bills.reasons import BillsReason
+    from tallystick.contracts.bills.views.bills import find_bill
+    from tallystick.protocol.errors import Rejected
+
+    row = find_bill(reader, bill)
+    if row is None or row.bill_kind != "blue":
+        raise Rejected(BillsReason.BILL_UNKNOWN, f"{bill} is no blue bill", path="bill")
+    return row
 
 
 @contextmanager
