@@ -262,6 +262,8 @@ def accept_account(ctx: Context, item: AcceptAccount) -> None:
     period = parse_period(account.id)
     # CHECK
     _check_review(ctx, account, item)
+    if account.org != account.reviewer and acts_for(ctx, account.org):
+        raise Rejected(BillsReason.NOT_REVIEWER, f"it is {account.org}'s own", path="account")
     if item.tally != account.tally:
         raise Rejected(
             BillsReason.ACCOUNT_SUM, _difference(account.tally, item.tally), path="tally"
@@ -276,7 +278,10 @@ def accept_account(ctx: Context, item: AcceptAccount) -> None:
 
 
 def return_account(ctx: Context, item: ReturnAccount) -> None:
-    """The reviewer found something else, and says in which numbers."""
+    """The reviewer found something else, and says in which numbers.
+
+    Even in its own account, of one whose duties it took over: so that another can review it.
+    """
     # READ
     account = _read(ctx, item)
     period = parse_period(account.id)
@@ -313,8 +318,6 @@ def account_code(account_id: str) -> int:
 def _check_review(ctx: Context, account: Account, item: OfAccount) -> None:
     if not acts_for(ctx, account.reviewer):
         raise Rejected(BillsReason.NOT_REVIEWER, f"{account.reviewer} reviews it", path="account")
-    if account.org != account.reviewer and acts_for(ctx, account.org):
-        raise Rejected(BillsReason.NOT_REVIEWER, f"it is {account.org}'s own", path="account")
     if account.state != "submitted":
         raise Rejected(BillsReason.ACCOUNT_STATE, f"it is {account.state}", path="account")
     check_version(account, item.version)
