@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from claims_acts import Claims
 
 from tallystick.apps.bills.catalogue import TYPES
-from tallystick.contracts.bills.items.bills import Block, OfBill
+from tallystick.contracts.bills.items.bills import Block, OfBill, VoidNumbers
 from tallystick.contracts.bills.items.paper import (
     Book,
     CancelExchange,
@@ -172,6 +172,21 @@ class Desk(Claims):
 
 def digest(text: str) -> bytes:
     return sha256(text.encode()).digest()
+
+
+def spoil(desk: Desk, start: int, end: int) -> None:
+    """Blank forms are spoilt: 报损."""
+    item = VoidNumbers(
+        nonce=desk.world.nonce(),
+        code=PAPER,
+        level=3,
+        first=1,
+        start=start,
+        end=end,
+        reason="spoilt",
+    )
+    desk.world.do("hospital", "bills.void_numbers", item)
+    audit_paper(desk)
 
 
 # ---------------------------------------------------------------------------------------- audit
