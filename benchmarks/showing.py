@@ -18,7 +18,7 @@ from tallystick.apps.bills.fields import make_fields
 from tallystick.apps.bills.generate import make_draft, make_institution
 from tallystick.apps.bills.holders import BillKey, bill_key
 from tallystick.apps.bills.presentation import Presentations
-from tallystick.apps.bills.presenting import Basis, Held, Proofs, Prover, present
+from tallystick.apps.bills.presenting import Basis, Private, Proofs, Prover, present
 from tallystick.contracts.bills.items.bills import Issue
 from tallystick.contracts.bills.items.holders import Act, GiveMandate, SaidMandate
 from tallystick.contracts.bills.records.bills import format_bill_id
@@ -47,7 +47,7 @@ class Counter:
         self.now = int(time.time())
         self.ledger, self._load = load.found(folder, self.now)
         wallet = signer_from_seed(secrets.token_bytes(32))
-        self.bills: list[tuple[str, Held, BillKey]] = []
+        self.bills: list[tuple[str, Private, BillKey]] = []
         for start in range(1, bills + 1, BATCH):
             self._issue(range(start, min(start + BATCH, bills + 1)), wallet.public_key)
         said = SaidMandate(
@@ -69,7 +69,7 @@ class Counter:
             draft = make_draft(number, "outpatient", institution=institution, issued_at=self.now)
             named = {"network": self.ledger.network, "code": load.CODE, "number": number}
             body = replace(draft, **named, type=load.CODE // 100)
-            held = Held(encode(body), secrets.token_bytes(32))
+            held = Private(encode(body), secrets.token_bytes(32))
             root = body_root(decode(held.body, dict[str, Any]), held.secret)
             key = bill_key(bytes(32), root, mandate_key)
             sources, liability = body.payment.sources, body.payment.liability

@@ -22,7 +22,7 @@ from world import World, genesis_file, signer
 from tallystick.apps.bills.fields import Fields, make_fields
 from tallystick.apps.bills.holders import BillKey, bill_key
 from tallystick.apps.bills.presentation import Shown, Unfit, verify_presentation
-from tallystick.apps.bills.presenting import Basis, Held, Proofs, present, prove_right
+from tallystick.apps.bills.presenting import Basis, Private, Proofs, present, prove_right
 from tallystick.apps.bills.showing import Presentation, read_presentation
 from tallystick.contracts import bills, members
 from tallystick.contracts.bills.body import Body
@@ -96,7 +96,7 @@ class Ward(World):
         rules = make_rules([members.DOMAIN, bills.DOMAIN, WRITER])
         super().__init__(folder, rules, genesis_file(founders))
         self.prepare()
-        self.held: dict[str, Held] = {}
+        self.held: dict[str, Private] = {}
         self.keys: dict[str, BillKey] = {}
 
     def body(self, number: int, **changes: Any) -> Body:
@@ -122,7 +122,7 @@ class Ward(World):
         self.put(self.transaction("hospital", "bills.issue", item))
         bill_id = format_bill_id(CODE, number)
         assert self.row(bill_id).root == root
-        self.held[bill_id], self.keys[bill_id] = Held(data, secret), key
+        self.held[bill_id], self.keys[bill_id] = Private(data, secret), key
         return bill_id
 
     def row(self, bill_id: str) -> Bill:

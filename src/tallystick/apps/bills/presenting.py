@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, TypeVar
 
 from tallystick.apps.bills.fields import Fields, covers
 from tallystick.apps.bills.showing import (
@@ -53,24 +53,14 @@ NOT_CONSENTED = "not_consented"
 """Why a vault's log says that a presentation was refused."""
 
 
-class Private(Protocol):
+@dataclass(frozen=True, slots=True)
+class Private:
     """A body and its secret, as a vault or a wallet gives them."""
 
-    @property
-    def body(self) -> bytes:
-        """Canonical bytes."""
-
-    @property
-    def secret(self) -> bytes:
-        """Of the body's salts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A `Private` of two byte strings."""
-
     body: bytes = field(repr=False)
+    """Canonical bytes."""
     secret: bytes = field(repr=False)
+    """Of the body's salts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +135,7 @@ def present_kept(
     `KeyError`: never put there, or erased. What the right does not cover is logged as refused.
     """
     code, number = parse_bill_id(proven_bill(proofs.receipt).id)
-    private = Held(*vault.get(code, number))
+    private = Private(*vault.get(code, number))
     note = partial(vault.note_read, code, number, at=at, who=audience, paths=show)
     try:
         data = present(private, proofs, show, audience=audience, purpose=purpose)

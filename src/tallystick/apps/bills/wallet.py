@@ -9,13 +9,13 @@ wallet. See docs/spec/wallet.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from tallystick.apps.bills.address import Address
 from tallystick.apps.bills.handover import PaperClaim
 from tallystick.apps.bills.holders import BillKey
+from tallystick.apps.bills.presenting import Private
 from tallystick.apps.bills.wallet_acts import WalletActs
 from tallystick.apps.bills.wallet_keys import WalletKeys
 from tallystick.apps.bills.wallet_letters import Received, Receiving, find_key
@@ -26,14 +26,6 @@ from tallystick.keyring import generate_vault_key, load_vault_key
 
 SEED_FILE = "seed.key"
 STORE_FOLDER = "bills"
-
-
-@dataclass(frozen=True, slots=True)
-class Private:
-    """A body and its secret: what a presentation is made of."""
-
-    body: bytes = field(repr=False)
-    secret: bytes = field(repr=False)
 
 
 class Wallet:
