@@ -55,6 +55,28 @@ def test_C8_a_new_binding_ends_consents_and_locks_stand() -> None:
     assert claims.refused_lock("insurer", claims.now(bill), **old)[0] == "bills.claim_consent"
 
 
+def test_C8_while_a_new_binding_waits_the_old_wallet_allows_nothing_new() -> None:
+    """Else who stole it would hurry to use what it is about to lose."""
+    claims, bill = started()
+    owner, new = claims.holder_of(bill), holder("new phone", wallet="new")
+    taken = holder("taken to a key of her own")
+    claims.do("mutual", "bills.bind", claims.acting.bind(bill, owner, taken))
+    before = claims.mandate()
+    rebind = claims.acting.rebind_item(claims.now(bill), new)
+    bill = claims.do("hospital", "bills.rebind", rebind)
+    hurried = claims.mandate()
+    opening: dict[str, Any] = {"opening": taken.opening, "right": "mandate"}
+    refusal = ("bills.claim_consent", "terms/right_id")
+    assert claims.refused_lock("insurer", bill, right_id=hurried, **opening) == refusal
+    held = claims.lock("insurer", bill, right_id=before, **opening)
+    claims.do("insurer", "bills.release_lock", claims.release_item(held))
+    objection = claims.acting.objection(claims.now(bill), taken)
+    bill = claims.do("mutual", "bills.object_binding", objection)
+    assert claims.refused_lock("insurer", bill, right_id=hurried, **opening) == refusal
+    claims.world.do("finance", "bills.arbitrate", claims.acting.arbitrate_item(bill, "old"))
+    claims.lock("insurer", bill, right_id=hurried, **opening)
+
+
 def test_C8_a_mandate_covers_each_bill_that_opens_to_it() -> None:
     claims = Claims()
     first, second = claims.issue(1), claims.issue(2)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from acts import public_key
 from bodies import OUTPATIENT
 from holders_acts import ANN, ANNS_NEW, DAY, EVE, World, holder, signing_key
 from province import CODE
 
 from tallystick.contracts.bills.actions import ACTIONS
 from tallystick.contracts.bills.items.bills import Block
+from tallystick.contracts.bills.items.claims import MakePlan, PlannedShare, SaidPlan
 from tallystick.contracts.bills.items.holders import GiveConsent
 from tallystick.contracts.bills.records.bills import Lock, holder_now
 from tallystick.contracts.bills.records.holders import Mandate
@@ -24,8 +26,10 @@ from tallystick.contracts.bills.views.holders import (
 )
 from tallystick.contracts.kit.acts import ACT_WORK
 from tallystick.contracts.kit.context import slot_key
+from tallystick.contracts.kit.keys import BlockScope, KeyRow
 from tallystick.contracts.members.actions.orgs import Suspend
 from tallystick.protocol.canonical import replace
+from tallystick.protocol.row import row_key
 
 WAIT = OUTPATIENT.rebind_wait_seconds
 PSYCHIATRY = 33060326
@@ -34,6 +38,29 @@ PSYCHIATRY = 33060326
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+def test_a_tills_key_neither_binds_nor_plans_bills_of_another_block(world: World) -> None:
+    till = KeyRow(
+        kind=KeyRow.KIND,
+        id=public_key("till").hex(),
+        state="live",
+        good=True,
+        org="hospital",
+        role="operating",
+        actions=["bills.*"],
+        block=BlockScope(code=CODE, level=4, first=501),
+    )
+    world.allot("hospital", level=4, first=501, last=600, parent=Block(level=3, first=1))
+    world.rows.set(row_key(KeyRow.KIND, till.id), till, bytes(32))
+    share = PlannedShare(reimburser="insurer", purpose="claim", rank=1)
+    said = SaidPlan(
+        nonce=world.nonce(), bill=world.first.id, bound=0, mode="sequential", shares=[share]
+    )
+    plan = MakePlan(nonce=world.nonce(), said=said)
+    rebind = world.acting.rebind_item(world.first, EVE)
+    assert world.refused("hospital", "bills.plan", plan, key="till")[0] == "kit.key_scope"
+    assert world.refused("hospital", "bills.rebind", rebind, key="till")[0] == "kit.key_scope"
 
 
 # -------------------------------------------------------------------------------------- consents

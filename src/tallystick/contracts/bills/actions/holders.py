@@ -11,6 +11,7 @@ See docs/spec/contracts/bills-holders.md.
 from __future__ import annotations
 
 from tallystick.contracts.bills.actions.checks import (
+    check_bill_scope,
     check_issuer,
     check_org,
     fetch_blue,
@@ -40,6 +41,7 @@ from tallystick.contracts.kit.acts import ACT_WORK, Said, check_act, signed_with
 from tallystick.contracts.kit.context import Action, Context
 from tallystick.contracts.kit.keys import authorise, check_sender, check_version, read_instant
 from tallystick.contracts.kit.reasons import KitReason
+from tallystick.protocol.canonical import replace
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.row import Row
 from tallystick.protocol.values import format_instant, parse_instant
@@ -134,7 +136,9 @@ def bind(ctx: Context, item: items.Bind) -> None:
 def rebind(ctx: Context, item: items.Rebind) -> None:
     """The issuer binds anew: at once if nobody ever bound the bill, else after a waiting time."""
     # READ
-    authorise(ctx, parse_bill_id(item.bill)[0])
+    code, number = parse_bill_id(item.bill)
+    authorise(ctx, code)
+    check_bill_scope(ctx, number)
     bill = fetch_blue(ctx, item.bill)
     holder, bound = holder_now(bill, ctx.block_time)
     # CHECK
@@ -147,7 +151,7 @@ def rebind(ctx: Context, item: items.Rebind) -> None:
     wait = rules_of(ctx, bill).rebind_wait_seconds if bound else 0
     if wait:
         due = format_instant(ctx.block_time + wait)
-        pending = Pending(holder=item.holder, due=due)
+        pending = Pending(holder=item.holder, due=due, since=ctx.index)
         put_bill(ctx, bill, holder=holder, bound=bound, pending=pending)
     else:
         put_bill(ctx, bill, holder=item.holder, bound=bound + 1, pending=None)
@@ -167,7 +171,7 @@ def object_binding(ctx: Context, item: items.ObjectBinding) -> None:
         raise Rejected(BillsReason.NOTHING_PENDING, "another binding waits", path="said/holder")
     check_holder_key(ctx, bill, item.said, item.act)
     # WRITE
-    put_bill(ctx, bill, pending=Pending(holder=pending.holder, due=pending.due, disputed=True))
+    put_bill(ctx, bill, pending=replace(pending, disputed=True))
 
 
 def arbitrate(ctx: Context, item: items.Arbitrate) -> None:

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tallystick.contracts.bills.actions.checks import check_issuer, fetch_blue
+from tallystick.contracts.bills.actions.checks import (
+    check_bill_scope,
+    check_issuer,
+    fetch_blue,
+)
 from tallystick.contracts.bills.actions.claiming import (
     Answer,
     check_claimable,
@@ -56,9 +60,10 @@ def plan(ctx: Context, item: items.MakePlan) -> None:
     """The holder, or the issuer at the counter, says who reimburses in which order."""
     # READ
     said = item.said
-    code, _ = parse_bill_id(said.bill)
+    code, number = parse_bill_id(said.bill)
     if item.act is None:
         authorise(ctx, code)
+        check_bill_scope(ctx, number)
     else:
         check_sender(ctx, code)
     bill = fetch_blue(ctx, said.bill)

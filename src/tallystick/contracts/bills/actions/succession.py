@@ -95,4 +95,4 @@ def _move(ctx: Context, allotment: Allotment, successor: str) -> None:
     ctx.put(after)
 
 
-ACTIONS: dict[str, Action] = {"bills.succeed/1": Action(Succeed, succeed)}
+ACTIONS: dict[str, Action] = {"bills.succeed/1": Action(Succeed, succeed, work=8)}

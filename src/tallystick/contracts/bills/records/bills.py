@@ -268,6 +268,8 @@ class Pending(Record, kw_only=True):
     holder: Digest
     due: Instant
     disputed: bool = False
+    since: Count = 0
+    """Log index of the binding: what the old wallet allowed later does not hold while it waits."""
 
 
 class PaperLink(Record, kw_only=True):

@@ -111,6 +111,14 @@ def consent_holds(row: Consent, bill: Bill, now: int) -> bool:
     return row.bill == bill.id and row.bound == holder_now(bill, now)[1] and _is_live(row, now)
 
 
+def _came_while_waiting(row: Mandate, bill: Bill, now: int) -> bool:
+    """Whether the old wallet gave it in the waiting time of a new binding, which is not over."""
+    pending = bill.pending
+    if pending is None or not (pending.disputed or now < parse_instant(pending.due)):
+        return False
+    return (row.entry or 0) > pending.since
+
+
 def mandate_holds(
     row: Mandate, bill: Bill, opening: Opening | None, now: int, *, sensitive: bool
 ) -> bool:
@@ -118,7 +126,7 @@ def mandate_holds(
 
     `sensitive` is the rules' of the bill's type: such a one must be named.
     """
-    if opening is None or not _is_live(row, now):
+    if opening is None or not _is_live(row, now) or _came_while_waiting(row, bill, now):
         return False
     type_id = parse_bill_id(bill.id)[0] // 100
     if type_id not in row.types and (row.types or sensitive):
