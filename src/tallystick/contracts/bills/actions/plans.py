@@ -84,7 +84,7 @@ def plan(ctx: Context, item: items.MakePlan) -> None:
     _check_plan(ctx, rules, said)
     # WRITE
     shares = [
-        Share(reimburser=each.reimburser, purpose=each.purpose, rank=each.rank)
+        Share(reimburser=each.reimburser, purpose=each.purpose, rank=each.rank, state="named")
         for each in said.shares
     ]
     ctx.put(row, state="open", good=True, until=said.until, mode=said.mode, shares=shares)

@@ -99,7 +99,7 @@ class Share(Record):
     reimburser: OrgId
     purpose: Word
     rank: Annotated[int, Meta(ge=1, le=SHARES_MAX)]
-    state: Literal["named", "accepted", "waived", "ready"] = "named"
+    state: Literal["named", "accepted", "waived", "ready"]
     amount: Amount = 0
     terms: Terms | None = None
     decision: Digest | None = None
