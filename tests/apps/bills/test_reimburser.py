@@ -82,7 +82,8 @@ def test_settle_nothing_needs_a_reason_and_is_an_answer(city: Desks) -> None:
         assert settled.accepted and settled.state == "settled"
         kept = desk.book.get(claim)
         assert kept is not None and (kept.settled, kept.reason) == (0, "deductible")
-        assert desk.settle([answer])[0].repeated
+        (again,) = desk.settle([answer])
+        assert again.repeated and again.amount == 0, "what was settled, not what was locked"
         assert desk.settle([Settlement(claim, 1, decision("x"))])[0].outcome == STATE
 
 
@@ -130,7 +131,8 @@ def test_a_supplement_is_paid_once_a_decision(city: Desks) -> None:
         under_the_same_paper = Addition(claim, 200, decision(f"fund {bill.id}"))
         assert desk.supplement([under_the_same_paper])[0].outcome == STATE
         assert desk.supplement([more])[0].accepted
-        assert desk.supplement([more])[0].repeated
+        (again,) = desk.supplement([more])
+        assert again.repeated and again.amount == 200
         assert desk.supplement([Addition(claim, 201, decision("appeal"))])[0].outcome == STATE
         kept = desk.book.get(claim)
         assert kept is not None and (kept.settled, kept.decision) == (1_200, decision("appeal"))
@@ -365,7 +367,8 @@ def test_what_a_reversal_makes_due_is_tracked_to_zero(city: Desks) -> None:
         assert (owing.id, owing.due) == (claim, 900)
         parts = (Return(claim, 500, "recovered", decision("c1")), 400)
         assert desk.claw_back([parts[0]])[0].accepted
-        assert desk.claw_back([parts[0]])[0].repeated
+        (again,) = desk.claw_back([parts[0]])
+        assert again.repeated and again.amount == parts[0].amount
         assert desk.due()[0].due == 400
         (over,) = desk.claw_back([Return(claim, 401, "waived", decision("c2"))])
         assert over.outcome == "bills.claw_exceeds"

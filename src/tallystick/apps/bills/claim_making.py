@@ -200,7 +200,8 @@ class Making:
         if isinstance(kept, Answer):
             return kept
         if kept.decision == order.decision or self._is_done(kept, "supplement", order):
-            return _again(kept, self._is_done(kept, "supplement", order), STATE)
+            done = self._is_done(kept, "supplement", order)
+            return _again(kept, done, STATE, order.amount)
         terms, opening = kept.terms, kept.opening
         if order.right is not None:
             right_id = order.right_id
@@ -225,7 +226,7 @@ class Making:
         if isinstance(kept, Answer):
             return kept
         if self._is_done(kept, "claw_back", order):
-            return _again(kept, True)
+            return _again(kept, True, amount=order.amount)
         item = items.ClawBack(
             nonce=new_nonce(),
             bill=kept.bill,
@@ -267,7 +268,7 @@ class Making:
             and decision in (None, kept.decision)
             and amount in (None, kept.settled + kept.fixed)
         )
-        return _again(kept, same, STATE)
+        return _again(kept, same, STATE, amount)
 
     def _answered(self, claim: int) -> Kept | Answer:
         kept = self._book.get(claim)
@@ -293,14 +294,17 @@ class Making:
         return Made(item, kept, case=kept.terms.case if together else None)
 
 
-def _again(kept: Kept, same: bool, otherwise: str = OPEN) -> Answer:
-    """It was done before, just so; or it cannot be done any more."""
+def _again(kept: Kept, same: bool, otherwise: str = OPEN, amount: int | None = None) -> Answer:
+    """It was done before, just so; or it cannot be done any more.
+
+    `amount` is that of the order: what is paid out goes by the answer, and the lock's may be more.
+    """
     return Answer(
         outcome="accepted" if same else otherwise,
         bill=kept.bill,
         claim=kept.id,
         state=kept.state,
-        amount=kept.amount,
+        amount=kept.amount if amount is None else amount,
         entry=kept.entry,
         detail="" if same else f"it is {kept.state}",
         repeated=same,
