@@ -10,6 +10,7 @@ from counter import Answer, Counter, done, tally
 
 from tallystick.apps.bills.addresses import FOLDER, TRIES_MAX, Addresses
 from tallystick.keyring import load_vault_key
+from tallystick.vault import Archive
 
 VAULT = ("vault", "erase")
 GIVEN = ("--action", "bills.erased", "--source", "founding.0")
@@ -150,3 +151,27 @@ def test_copies_that_would_undo_it_are_not_made(counter: Counter, tmp_path: Path
     assert none.code == 2 and "cli.no_copy" in none.err
     other = kept(counter, "backup", tmp_path, "--output", away)
     assert other.code == 2
+    nowhere = kept(counter, "backup", vault, "--output", away, "--keys-to", tmp_path / "no/keys.db")
+    assert (nowhere.code, away.exists()) == (2, False)
+    assert kept(counter, "forget-keys", vault, "--json").json == {"copies": []}, "none is awaited"
+
+
+def test_a_copy_of_the_keys_that_is_not_there_is_no_damage(
+    counter: Counter, tmp_path: Path
+) -> None:
+    away, back = tmp_path / "away", tmp_path / "back"
+    assert kept(counter, "backup", counter.folder / "vault", "--output", away).code == 0
+    named = ("--output", back, "--org", "hospital-01", "--dir", counter.ledger)
+    missing = kept(counter, "restore", away, "--keys", tmp_path / "keys.db", *named)
+    assert (missing.code, back.exists()) == (2, False) and "cli.filenotfound" in missing.err
+
+
+def test_an_archive_is_named_by_the_folder_that_it_was_run_with(
+    counter: Counter, tmp_path: Path
+) -> None:
+    folder, away = tmp_path / "archive", tmp_path / "away"
+    folder.mkdir()
+    secret = load_vault_key(counter.key("vault")).secret
+    Archive[None].keeping(folder / "bodies", secret).close()
+    assert kept(counter, "backup", folder, "--output", away).code == 0
+    assert (away / "bodies.db").exists()

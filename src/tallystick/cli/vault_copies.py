@@ -34,11 +34,15 @@ def add_to(app: typer.Typer) -> None:
 
 @contextmanager
 def open_kept(folder: Path, key: Path, passphrase_file: Path | None) -> Iterator[Kept]:
-    """The vault or the archive that lies in a folder, to be kept, not worked with."""
+    """The vault or the archive that lies in a folder, to be kept, not worked with.
+
+    Of an archive it may be the folder that `tally bills archive run` was given.
+    """
     from tallystick.cli.inputs import load_vault
     from tallystick.vault import Archive, Vault, kind_of
 
     secret = load_vault(key, passphrase_file).secret
+    folder = _bodies_of(folder)
     match kind_of(folder):
         case Vault.KIND:
             opened: Kept = Vault.open(folder, secret)
@@ -51,6 +55,14 @@ def open_kept(folder: Path, key: Path, passphrase_file: Path | None) -> Iterator
             )
     with opened:
         yield opened
+
+
+def _bodies_of(folder: Path) -> Path:
+    from tallystick.vault.files import BODIES_FILE
+
+    inside = folder / "bodies"
+    is_archive = not (folder / BODIES_FILE).exists() and (inside / BODIES_FILE).exists()
+    return inside if is_archive else folder
 
 
 def backup(
@@ -85,6 +97,9 @@ def backup(
             todo=("放到另一块磁盘", "name a file on another disk"),
             detail=str(keys_to),
         )
+    if keys_to is not None and not keys_to.absolute().parent.is_dir():
+        # Else the copy is awaited by every erasure, although it was never made.
+        raise FileNotFoundError(2, "no such folder", str(keys_to.absolute().parent))
     with open_kept(vault, key, passphrase_file) as kept:
         kept.backup(output)
         if (vault / FOLDER).is_dir():
@@ -121,6 +136,8 @@ def restore(
     from tallystick.engines.clock import Clock
     from tallystick.vault import Archive, Vault, copy_pair, kind_of
 
+    if not keys.is_file():
+        raise FileNotFoundError(2, "no such file", str(keys))
     secret = load_vault(key, passphrase_file).secret
     with reading(folder) as view:
         erased = erased_for(view, org, Clock().now())
