@@ -18,7 +18,9 @@ def test_a_key_is_made_and_shown_without_its_secret(tmp_path: Path, kind: str) -
     assert made == shown
     assert (shown["kind"], shown["name"], shown["locked"]) == (kind, "k/one", False)
     secret = json.loads(file.read_text())["secret"]
-    assert secret not in done("key", "show", file).out
+    for_people = done("key", "show", file).out
+    assert secret not in for_people
+    assert ("can sign" in for_people) == (kind == "signing")
     assert file.stat().st_mode & 0o777 == 0o600
 
 

@@ -18,6 +18,8 @@ KIND_OF = {
     "tallystick/vault-key/v1": "vault",
     "tallystick/delivery-key/v1": "delivery",
 }
+USES = {"signing": "can sign", "vault": "can open the vault", "delivery": "can open deliveries"}
+"""What whoever reads an unlocked key file can do with it."""
 
 
 class Kind(StrEnum):
@@ -97,6 +99,6 @@ def _show(file: Path, kind: str, name: str, public: bytes, locked: bool, as_json
             "kind": kind,
             "name": name,
             "public": public.hex(),
-            "passphrase": "needed" if locked else "none: whoever can read the file can sign",
+            "passphrase": "needed" if locked else f"none: whoever can read the file {USES[kind]}",
         },
     )
