@@ -223,6 +223,9 @@ def test_W1_who_took_over_the_reviewer_does_not_review_its_own() -> None:
     assert world.refused("hospital", "bills.accept_account", mine) == (
         *("bills.not_reviewer", "account"),
     )
+    assert world.refused("city", "bills.accept_account", mine) == (
+        *("bills.not_reviewer", "account"),
+    )
     world.do("hospital", "bills.return_account", world.return_item(account))
     anew = world.account_period(reviewer="finance")
     assert world.accept(anew).state == "accepted"
