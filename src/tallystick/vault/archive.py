@@ -214,11 +214,10 @@ class Archive(Kept, Generic[R]):
                     for one in entries
                 ],
             )
-            if self.erasures.all():  # what is gone is not waited for
-                db.executemany(
-                    "UPDATE entries SET state = 'archived' WHERE code = ? AND number = ?",
-                    [(o.code, o.number) for o in entries if (o.code, o.number) in self.erasures],
-                )
+            db.executemany(  # what is gone is not waited for
+                "UPDATE entries SET state = 'archived' WHERE code = ? AND number = ?",
+                [(o.code, o.number) for o in entries if (o.code, o.number) in self.erasures],
+            )
             db.executemany(
                 "UPDATE entries SET reversed = 1 WHERE code = ? AND number = ?", reversed
             )

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tallystick.apps.bills.holders import BillKey, bill_key
-from tallystick.durable import read_file, write_new
-from tallystick.protocol.canonical import Meta, Record, decode, encode
+from tallystick.durable import read_file
+from tallystick.protocol.canonical import Meta, Record, decode
 from tallystick.protocol.errors import Malformed
 from tallystick.protocol.values import Digest, OrgId, PublicKey, tagged_hash
 
@@ -65,8 +65,3 @@ def read_address(data: bytes) -> Address:
 def load_address(path: Path) -> Address:
     """The address in a file."""
     return read_address(read_file(path, FILE_BYTES_MAX))
-
-
-def save_address(path: Path, address: Address) -> None:
-    """Write it for its owner alone; `FileExistsError` if there is a file."""
-    write_new(path, encode(address) + b"\n")

@@ -9,7 +9,7 @@ while its proofs are fresh; a field that the right does not cover is refused, no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, TypeVar
@@ -72,16 +72,6 @@ class Proofs:
     issuer: StateDocument
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One bill to be shown to one reader."""
-
-    private: Private
-    proofs: Proofs
-    show: Sequence[str]
-    """Paths and ``name/*``."""
-
-
 def present(
     private: Private, proofs: Proofs, show: Sequence[str], *, audience: str, purpose: str
 ) -> bytes:
@@ -113,12 +103,6 @@ def present(
     data = encode(made)
     read_presentation(data)
     return data
-
-
-def present_many(requests: Sequence[Request], *, audience: str, purpose: str) -> Iterator[bytes]:
-    """`present` of each, one after the other: thousands need no memory together."""
-    for each in requests:
-        yield present(each.private, each.proofs, each.show, audience=audience, purpose=purpose)
 
 
 def present_kept(
