@@ -401,6 +401,8 @@ def test_an_order_that_is_none_fails_alone(city: Desks) -> None:
     (bill,) = city.bills(1)
     with city.reimburser() as desk:
         done = desk.lock([order(bill, 1, purpose="Claim 7"), order(bill, 1), order(7, 1)])
+        (long,) = desk.lock([order(bill, 1, purpose="other", ref="x" * 81)])
+        assert (long.outcome, long.path) == ("desk.malformed", "ref")
         assert [each.outcome for each in done] == [
             "desk.malformed",
             "accepted",

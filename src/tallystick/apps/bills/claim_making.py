@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tallystick.apps.bills.claim_book import ClaimBook, Kept, NewClaim
+from tallystick.apps.bills.claim_book import REF_CHARS_MAX, ClaimBook, Kept, NewClaim
 from tallystick.apps.bills.claim_ledger import claim_rules, find_statute
 from tallystick.apps.bills.claim_orders import (
     MALFORMED,
@@ -118,6 +118,9 @@ class Making:
             bill = narrow(order.bill, BillId)
         except Malformed as error:
             return Answer(outcome=MALFORMED, bill=order.bill, path="bill", detail=error.detail)
+        if len(order.ref) > REF_CHARS_MAX:
+            detail = f"more than {REF_CHARS_MAX} characters"
+            return Answer(outcome=MALFORMED, bill=bill, path="ref", detail=detail)
         now = max(self._clock(), view.head.at)
         known = self._book.open_of(bill, order.purpose)
         right_id = order.right_id
