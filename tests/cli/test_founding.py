@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,11 @@ def test_the_example_is_a_plan(tmp_path: Path) -> None:
     plan = tmp_path / "plan.toml"
     plan.write_text(done("genesis", "--example").out, encoding="utf-8")
     names = (*SIGNING, "keeper-finance")
+    hospital = tomllib.loads(plan.read_text(encoding="utf-8"))["organisations"][1]
+    (granted,) = (grant["actions"] for grant in hospital["grants"])
+    assert {"bills.issue", "bills.order_erasure"} <= set(granted)
+    not_an_issuers = {"bills.*", "*", "bills.freeze", "bills.legal_order", "bills.statute"}
+    assert not not_an_issuers & set(granted)
     for name in names:
         done("keygen", tmp_path / "keys" / f"{name}.json", "--name", name)
     assert genesis(plan) == (0, "")

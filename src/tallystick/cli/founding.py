@@ -47,7 +47,14 @@ org = "hospital-01"
 title = "First Hospital"
 root_key = "keys/hospital-01-root.json"
 keys = [{ key = "keys/hospital-01.json", actions = ["bills.*"] }]
-grants = [{ actions = ["bills.*"] }]
+# What an issuer needs, and no more: "bills.*" would let it claim by law, freeze and erase, too.
+grants = [{ actions = [
+    "bills.issue", "bills.reverse", "bills.replace", "bills.withhold", "bills.release",
+    "bills.reversal_request", "bills.cancel_reversal", "bills.give_back", "bills.void_numbers",
+    "bills.exchange", "bills.confirm_printed", "bills.cancel_exchange", "bills.recover",
+    "bills.reprint", "bills.declare_lost", "bills.rebind", "bills.plan", "bills.answer",
+    "bills.account_block", "bills.account_period", "bills.order_erasure", "bills.erased",
+] }]
 
 [[keepers]]
 name = "k/finance"
