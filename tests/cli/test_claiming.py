@@ -74,6 +74,10 @@ def test_lock_settle_and_what_is_left(clerk: Clerk) -> None:
     assert (row["outcome"], row["state"], row["claim"]) == ("accepted", "locked", 1)
     again = clerk.act("lock", bill, "--amount", money(free - 100), *clerk.law(), "--ref", "A-1")
     assert again.json["claims"][0]["repeated"] is True
+    form = clerk.act(
+        "lock", clerk.counter.bill(2), "--amount", "1.00", *clerk.law(), "--paper", "33061126:7"
+    )
+    assert form.json["claims"][0]["outcome"] == "accepted", "a form is written like a bill"
     second = ("--purpose", "aid", "--right", "statute", "--basis", "cash_account")
     other = clerk.act("lock", bill, "--amount", "2.00", *second)
     assert other.code == 3

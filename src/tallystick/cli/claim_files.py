@@ -99,8 +99,8 @@ def _typed(line: dict[str, Any]) -> dict[str, Any]:
     for name, value in line.items():
         if value in ("", None):
             continue
-        if name == "bill":
-            made[name] = _bill(value)
+        if name in ("bill", "paper"):
+            made[name] = _bill(value, name)
         elif name in MONEY:
             made[name] = _money(value, name)
         elif name in DIGESTS:
@@ -122,11 +122,11 @@ def _typed(line: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _bill(value: object) -> str:
+def _bill(value: object, name: str) -> str:
     try:
         return format_bill_id(*parse_bill(str(value)))
     except Usage as error:
-        raise Malformed(f"{value}: {error.failure.en}", path="bill") from None
+        raise Malformed(f"{value}: {error.failure.en}", path=name) from None
 
 
 def _money(value: object, name: str) -> int:

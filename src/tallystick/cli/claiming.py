@@ -138,13 +138,15 @@ def lock(
 ) -> None:
     """Lock bills: take hold of money. With --file many; options then hold for all lines."""
     from tallystick.apps.bills.claim_orders import LockOrder
+    from tallystick.cli.inputs import parse_bill
+    from tallystick.contracts.bills.records.bills import format_bill_id
 
     given: dict[str, Any] = {
         "purpose": purpose,
         "basis": basis,
         "benefit": benefit,
         "until": until,
-        "paper": paper,
+        "paper": format_bill_id(*parse_bill(paper)) if paper else None,
         "case": case,
         "ref": ref,
         **right_of(presented, right, right_id, opening),
