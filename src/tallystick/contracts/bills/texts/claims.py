@@ -53,10 +53,10 @@ TEXTS: dict[Reason, ReasonText] = {
         "wait until it settles, rejects or waives its share",
     ),
     BillsReason.CLAIM_CAP: ReasonText(
-        "超过可报销的剩余金额",
-        "the amount exceeds what is left",
-        "在提示的剩余金额内申请",
-        "claim no more than what is left",
+        "超过可报销的剩余金额或授权限额",
+        "the amount exceeds what is left, or what the holder allows",
+        "在剩余金额与授权限额之内申请",
+        "claim within what is left and within the mandate's cap",
     ),
     BillsReason.CLAIM_LIMIT: ReasonText(
         "该票据的报销次数已达上限",
@@ -95,8 +95,8 @@ TEXTS: dict[Reason, ReasonText] = {
         "lock the bill again",
     ),
     BillsReason.LOCK_TERM: ReasonText(
-        "锁定期限或续期次数超出票种规定",
-        "the lock would stand too long, or was renewed too often",
+        "锁定截止时间已过，或期限、续期次数超出票种规定",
+        "the lock would end in the past or stand too long, or was renewed too often",
         "按票种规定缩短期限",
         "choose an end within what the type allows",
     ),
