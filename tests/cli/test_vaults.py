@@ -50,3 +50,13 @@ def test_no_vault_no_key_no_body(standing: Counter, tmp_path: Path) -> None:
     assert wrong.code in (1, 5)
     signing = tally("vault", "show", vault, standing.bill(1), "--key", standing.key("log"), *common)
     assert (signing.code, signing.error["code"]) == (2, "cli.malformed")
+
+
+def test_a_file_of_another_kind_is_named(counter: Counter) -> None:
+    drafts = counter.drafts(30)
+    named = ("--payer-id", "1", "--payer-id-type", "passport", "--dir", counter.ledger)
+    for wrong in (
+        tally("bills", "register-address", drafts, *named, *counter.office()),
+        counter.act("finance", "bills", "relay", drafts),
+    ):
+        assert wrong.code == 2 and drafts.name in wrong.err

@@ -79,9 +79,10 @@ def relay(
 ) -> None:
     """Enter what a holder has signed. Any member may: the authority is the holder's signature."""
     from tallystick.apps.bills.wallet_acts import read_relayed
-    from tallystick.cli.inputs import read_file
+    from tallystick.cli.inputs import in_file, read_file
 
-    action, item = read_relayed(read_file(file, FILE_BYTES_MAX).removesuffix(b"\n"))
+    with in_file(file):
+        action, item = read_relayed(read_file(file, FILE_BYTES_MAX).removesuffix(b"\n"))
     act(how, action, [item])
 
 
@@ -98,11 +99,14 @@ def register_address(
 ) -> None:
     """Send a payer's bills to their wallet from now on. Registered once, beside the vault."""
     from tallystick.apps.bills.address import load_address
+    from tallystick.cli.inputs import in_file
     from tallystick.cli.reading import reading
     from tallystick.engines.clock import Clock
     from tallystick.protocol.errors import VerificationFailed
 
-    address, payer = load_address(file), _payer(payer_id, payer_id_type, draft)
+    with in_file(file):
+        address = load_address(file)
+    payer = _payer(payer_id, payer_id_type, draft)
     with reading(folder) as view:
         if address.network != view.network:
             raise VerificationFailed("the address is of another network", path="network")

@@ -143,6 +143,15 @@ def digest_of(text: str) -> bytes:
     return sha256(read_file(Path(text), TEXT_BYTES_MAX)).digest()
 
 
+@contextmanager
+def in_file(file: Path) -> Iterator[None]:
+    """What is not well formed is said of this file, not only of a field of whatever it is."""
+    try:
+        yield
+    except Malformed as error:
+        raise Malformed(f"{file}: {error}", path=error.path) from error
+
+
 def parse_bill(text: str) -> tuple[int, int]:
     """Code and number of ``33060126:0000100001`` or ``33060126:100001``."""
     code, _, digits = text.partition(":")

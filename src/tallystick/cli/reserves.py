@@ -99,12 +99,13 @@ def _office(
 ) -> Iterator[OfflineOffice]:
     from tallystick.apps.bills.holders import derive_holder_key
     from tallystick.apps.bills.reserve import KIT_BYTES_MAX, OfflineOffice, read_kit
-    from tallystick.cli.inputs import load_signer, load_vault, read_file
+    from tallystick.cli.inputs import in_file, load_signer, load_vault, read_file
     from tallystick.cli.offices import alone, known_addresses
     from tallystick.engines.clock import Clock
     from tallystick.vault import Vault
 
-    carried = read_kit(read_file(kit, KIT_BYTES_MAX))
+    with in_file(kit):
+        carried = read_kit(read_file(kit, KIT_BYTES_MAX))
     loaded = load_vault(vault_key, vault_passphrase)
     signer = load_signer(key, passphrase)
     with (

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KeptFolder = Annotated[
     Path, typer.Argument(metavar="VAULT", help="Folder of the vault, or of the archive.")
 ]
-KeyFile = Annotated[Path, typer.Option("--key", "-k", help="Key file of the vault.")]
+KeyFile = Annotated[Path, typer.Option("--key", "-k", "--vault-key", help="Key file of the vault.")]
 
 
 def add_to(app: typer.Typer) -> None:

@@ -29,7 +29,7 @@ vault_copies.add_to(app)
 app.add_typer(erasing.app, name="erase")
 
 VaultFolder = Annotated[Path, typer.Argument(metavar="VAULT", help="Folder of the vault.")]
-KeyFile = Annotated[Path, typer.Option("--key", "-k", help="Key file of the vault.")]
+KeyFile = Annotated[Path, typer.Option("--key", "-k", "--vault-key", help="Key file of the vault.")]
 BillArgument = Annotated[
     str, typer.Argument(metavar="BILL", help="CODE:NUMBER, like 33060126:0000000001.")
 ]
