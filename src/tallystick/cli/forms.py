@@ -12,9 +12,11 @@ from functools import cache, partial
 from typing import Any
 
 from tallystick import keyring
+from tallystick.apps.bills import fields
 from tallystick.cli.out import Language
 from tallystick.contracts.bills import body
 from tallystick.contracts.bills.items import supervision
+from tallystick.contracts.bills.records import accounts, claims
 from tallystick.contracts.bills.records import bills as records
 from tallystick.contracts.kit import grants
 from tallystick.protocol import entry, genesis, row, values
@@ -104,6 +106,22 @@ _FORMS: tuple[tuple[Any, str, str], ...] = (
         supervision.FindingId,
         "疑点编号：交易编号加点和项号",
         "a finding: the id of its transaction, a dot, and the item's number",
+    ),
+    (accounts.Month, "月份：如 2026-01", "a month, like 2026-01"),
+    (
+        accounts.AccountId,
+        "核销编号：号段，或 单位/票种/月份",
+        "an account: a block's id, or ORG/TYPE/MONTH",
+    ),
+    (
+        claims.RightId,
+        "授权编号：签署内容的 64 位十六进制，或授权的编号",
+        "a right: an act's 64 hex digits, or a grant's id",
+    ),
+    (
+        fields.Pattern,
+        "票面字段：如 total、items/3、items/*",
+        "a field: like total, items/3 or items/*",
     ),
 )
 _KINDS = {

@@ -11,7 +11,7 @@ from province import CODE, Province
 
 from tallystick.contracts.bills.items.accounts import Succeed
 from tallystick.contracts.bills.items.bills import Archived, Release, Withhold
-from tallystick.contracts.bills.records.claims import CLAIMS_MAX, Terms
+from tallystick.contracts.bills.records.claims import CLAIMS_EACH_MAX, CLAIMS_MAX, Terms
 from tallystick.contracts.bills.views.claims import (
     find_case,
     find_plan,
@@ -25,6 +25,9 @@ from tallystick.protocol.errors import Rejected
 from tallystick.protocol.values import AMOUNT_MAX
 
 # ------------------------------------------------------------------------ what may be claimed
+
+
+ORGS = ("fund", "insurer", "mutual")
 
 
 def test_C1_only_what_is_issued_and_circulates_is_claimed() -> None:
@@ -166,11 +169,22 @@ def test_C4_a_rejected_claim_is_answered_anew_in_its_own_row() -> None:
 def test_a_bill_has_so_many_claims() -> None:
     claims, bill = started()
     for n in range(CLAIMS_MAX):
+        org = ORGS[n // CLAIMS_EACH_MAX]
+        held = claims.lock(org, bill, 1, purpose=f"purpose_{n}")
+        claims.do(org, "bills.reject", claims.reject_item(held))
+    refusal = ("bills.claim_limit", "bill")
+    assert claims.refused_lock(ORGS[2], bill, 1, purpose="one_more") == refusal
+    claims.claim("fund", bill, 1, purpose="purpose_3")
+
+
+def test_no_reimburser_keeps_the_others_out_by_asking_for_many_purposes() -> None:
+    claims, bill = started()
+    for n in range(CLAIMS_EACH_MAX):
         held = claims.lock("fund", bill, 1, purpose=f"purpose_{n}")
         claims.do("fund", "bills.reject", claims.reject_item(held))
-    refusal = ("bills.claim_limit", "bill")
+    refusal = ("bills.claim_limit", "terms/purpose")
     assert claims.refused_lock("fund", bill, 1, purpose="one_more") == refusal
-    claims.claim("fund", bill, 1, purpose="purpose_3")
+    claims.claim("insurer", bill, 1)
 
 
 # ----------------------------------------------------------------------------------- the lock

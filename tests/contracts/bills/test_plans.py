@@ -267,8 +267,9 @@ def test_a_reimburser_with_a_claim_has_no_share_any_more() -> None:
 def test_shares_that_settle_together_find_room_for_their_rows() -> None:
     claims, bill = started()
     for n in range(CLAIMS_MAX - 1):
-        held = claims.lock("fund", bill, 1, purpose=f"purpose_{n}")
-        claims.do("fund", "bills.reject", claims.reject_item(held))
+        org = ("mutual", "fund", "insurer")[n % 3]
+        held = claims.lock(org, bill, 1, purpose=f"purpose_{n}")
+        claims.do(org, "bills.reject", claims.reject_item(held))
     claims.atomic(bill, "fund", "insurer")
     claims.ready("fund", bill, 1)
     item = claims.ready_item("insurer", bill, 1)

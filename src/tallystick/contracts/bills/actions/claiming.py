@@ -26,6 +26,7 @@ from tallystick.contracts.bills.records.bills import (
     room,
 )
 from tallystick.contracts.bills.records.claims import (
+    CLAIMS_EACH_MAX,
     CLAIMS_MAX,
     Claim,
     Plan,
@@ -207,6 +208,11 @@ def check_new(ctx: Context, claims: Sequence[Claim], terms: Terms, coming: int =
         if same and acts_for(ctx, each.reimburser):
             raise Rejected(BillsReason.CLAIM_DUPLICATE, f"claim {each.id}", path="terms/purpose")
     known = _find_own(claims, ctx.sender, terms.purpose)
+    own = sum(each.reimburser == ctx.sender for each in claims)
+    if known is None and own >= CLAIMS_EACH_MAX:
+        raise Rejected(
+            BillsReason.CLAIM_LIMIT, f"{CLAIMS_EACH_MAX} of one reimburser", path="terms/purpose"
+        )
     if known is None and len(claims) + coming >= CLAIMS_MAX:
         raise Rejected(BillsReason.CLAIM_LIMIT, f"{CLAIMS_MAX} of one bill", path="bill")
 

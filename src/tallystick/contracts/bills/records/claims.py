@@ -18,6 +18,8 @@ from tallystick.protocol.values import Amount, Count, Digest, OrgId, Word, tagge
 
 CLAIMS_MAX = 16
 """Reimbursers and purposes of one bill."""
+CLAIMS_EACH_MAX = 6
+"""Of one reimburser: none keeps the others out by asking for many purposes."""
 SHARES_MAX = 8
 
 Basis = Literal["cash", "cash_account"]
