@@ -179,10 +179,10 @@ class Face:
         lock = self.live(now)
         return lock is not None and lock.held is None
 
-    def waits_in_line(self, org: str) -> bool:
+    def waits_in_line(self, org: str, now: int) -> bool:
         """Whether somebody with an earlier rank, who keeps to it as `org` does, is to answer."""
         plan = self.plan
-        if plan is None or plan.atomic or org not in plan.accepted:
+        if plan is None or plan.atomic or now >= plan.until or org not in plan.accepted:
             return False
         before = plan.ranks[: plan.ranks.index(org)]
         return any(each in plan.accepted and self.own(each, "claim") is None for each in before)
@@ -191,7 +191,9 @@ class Face:
         """Whether somebody relies on the plan."""
         if self.plan is None:
             return False
-        return self.plan_holds(now) if self.plan.atomic else bool(self.plan.accepted)
+        if self.plan.atomic:
+            return self.plan_holds(now)
+        return now < self.plan.until and bool(self.plan.accepted)
 
 
 def key_of(number: int, bound: int, wallet: str) -> Holder:

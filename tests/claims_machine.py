@@ -9,7 +9,7 @@ from typing import Any
 
 from bill_model import LOSS_WAIT, Answered, Face, Hold, Order, key_of
 from bills_machine import MANDATE_CAP, MONEY, NOBODY, ORGS, PART, PURPOSES, Machine
-from claims_acts import DAY, HOUR, Held
+from claims_acts import CLAIM_RULES, DAY, HOUR, Held
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 from paper_acts import PAPER
@@ -107,7 +107,7 @@ class Claims(Machine):
         own = face.own(org, "claim")
         fine = self._right(face, org, "claim")[1] and self._lockable(code, face)
         fine = fine and (own is None or own.rejected) and amount > 0
-        if fine and not face.waits_in_line(org) and not face.on_paper(self.now):
+        if fine and not face.waits_in_line(org, self.now) and not face.on_paper(self.now):
             self.settle_all(bill, face, org, amount, cash=cash)
 
     def settle_all(self, bill: Bill, face: Face, org: str, amount: int, *, cash: bool) -> None:
@@ -142,7 +142,7 @@ class Claims(Machine):
         own = face.own(org, purpose)
         fine = fine and (own is None or own.rejected)
         fine = fine and (not face.on_paper(self.now) or form is not None)
-        fine = fine and not (purpose == "claim" and face.waits_in_line(org))
+        fine = fine and not (purpose == "claim" and face.waits_in_line(org, self.now))
         if not fixed:
             most = MANDATE_CAP if org == "insurer" else amount
             fine = fine and amount <= min(face.room(self.now, cash=cash), most)
@@ -270,7 +270,9 @@ class Plans(Claims):
         item = self.desk.plan_item(bill, *ranks, mode=mode, until=until)
         fine = self._claimable(code, face) and not face.planned(self.now)
         if self._run("hospital", "bills.plan", item, fine):
-            face.plan = Order(list(ranks), atomic, self.now + DAY if atomic else 0)
+            face.plan = Order(
+                list(ranks), atomic, self.now + (DAY if atomic else CLAIM_RULES.lock_seconds_max)
+            )
             for org in ranks:
                 if not data.draw(st.integers(0, 2)):
                     continue
@@ -289,7 +291,7 @@ class Plans(Claims):
         plan = face.plan
         fine = plan is not None and plan.open and org in plan.ranks
         if plan is not None:
-            fine = fine and not (plan.atomic and self.now >= plan.until)
+            fine = fine and self.now < plan.until
             fine = fine and org not in (*plan.accepted, *plan.waived, *plan.ready)
         if self._run(org, "bills.accept_plan", self.desk.accept_item(bill), fine):
             assert plan is not None

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
-from claims_acts import DAY, HOUR, Claims, started
+from claims_acts import CLAIM_RULES, DAY, HOUR, Claims, started
 from holders_acts import signing_key
 
 from tallystick.contracts.bills.items.claims import PlannedShare
@@ -114,7 +114,6 @@ def test_an_idle_plan_is_replaced_and_no_relay_brings_it_back() -> None:
     [
         ({"shares": [share("fund", 1), share("fund", 2)]}, "said/shares"),
         ({"mode": "atomic"}, "said/until"),
-        ({"until": "2026-01-05T04:00:00Z"}, "said/until"),
     ],
 )
 def test_a_plan_that_contradicts_itself(fields: dict[str, Any], path: str) -> None:
@@ -129,8 +128,20 @@ def test_the_end_of_a_plan_is_an_instant_within_what_a_lock_may_last() -> None:
         item = claims.plan_item(bill, "fund", mode=mode, until="2026-02-31T00:00:00Z")
         refusal = claims.refused("hospital", "bills.plan", item)
         assert refusal == ("kit.instant_invalid", "said/until")
-    item = claims.plan_item(bill, "fund", mode="atomic", until=claims.world.instant(11 * DAY))
-    assert claims.refused("hospital", "bills.plan", item) == ("bills.lock_term", "said/until")
+        for seconds in (0, 11 * DAY):
+            item = claims.plan_item(bill, "fund", mode=mode, until=claims.world.instant(seconds))
+            refusal = claims.refused("hospital", "bills.plan", item)
+            assert refusal == ("bills.lock_term", "said/until")
+
+
+def test_C5_who_accepts_and_falls_silent_holds_others_up_no_longer_than_a_lock() -> None:
+    claims, bill = started()
+    claims.plan(bill, "fund", "insurer")
+    claims.accept("fund", bill)
+    claims.accept("insurer", bill)
+    assert claims.refused_lock("insurer", bill)[0] == "bills.claim_rank"
+    claims.world.at += CLAIM_RULES.lock_seconds_max
+    claims.claim("insurer", bill, 100)
 
 
 def test_a_share_is_accepted_and_waived_by_whom_the_plan_names() -> None:

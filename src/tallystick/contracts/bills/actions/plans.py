@@ -51,9 +51,10 @@ from tallystick.contracts.bills.records.claims import (
 )
 from tallystick.contracts.kit.acts import ACT_WORK, signed_within
 from tallystick.contracts.kit.context import Action, Context
-from tallystick.contracts.kit.keys import authorise, check_sender, check_version, read_instant
+from tallystick.contracts.kit.keys import authorise, check_sender, check_version
 from tallystick.protocol.canonical import replace
 from tallystick.protocol.errors import Rejected
+from tallystick.protocol.values import format_instant
 
 
 def plan(ctx: Context, item: items.MakePlan) -> None:
@@ -81,13 +82,13 @@ def plan(ctx: Context, item: items.MakePlan) -> None:
         kind=Plan.KIND, id=plan_id(bill.id), state="open", good=True, mode=said.mode, shares=[]
     )
     check_version(row, said.version)
-    _check_plan(ctx, rules, said)
+    until = _check_plan(ctx, rules, said)
     # WRITE
     shares = [
         Share(reimburser=each.reimburser, purpose=each.purpose, rank=each.rank, state="named")
         for each in said.shares
     ]
-    ctx.put(row, state="open", good=True, until=said.until, mode=said.mode, shares=shares)
+    ctx.put(row, state="open", good=True, until=until, mode=said.mode, shares=shares)
     put_claimed(ctx, bill, plan=True)
 
 
@@ -110,16 +111,17 @@ def _own_lock(ctx: Context, bill: Bill) -> Lock | None:
     return lock if lock is not None and lock.who == plan_claimant(bill.id) else None
 
 
-def _check_plan(ctx: Context, rules: ClaimRules, said: items.SaidPlan) -> None:
+def _check_plan(ctx: Context, rules: ClaimRules, said: items.SaidPlan) -> str:
+    """The plan's end: who accepted a rank and falls silent holds the others up no longer."""
     named = [(each.reimburser, each.purpose) for each in said.shares]
     if len(dict.fromkeys(named)) != len(named):
         raise Rejected(BillsReason.PLAN_INVALID, "a share is named twice", path="said/shares")
-    if said.mode == "atomic":
-        if said.until is None:
+    if said.until is None:
+        if said.mode == "atomic":
             raise Rejected(BillsReason.PLAN_INVALID, "it has no end", path="said/until")
-        check_until(ctx, rules, said.until, "said/until")
-    elif said.until is not None and read_instant(said.until, "said/until") <= ctx.block_time:
-        raise Rejected(BillsReason.PLAN_INVALID, "its end is past", path="said/until")
+        return format_instant(ctx.block_time + rules.lock_seconds_max)
+    check_until(ctx, rules, said.until, "said/until")
+    return said.until
 
 
 # ------------------------------------------------------------------------------- the shares

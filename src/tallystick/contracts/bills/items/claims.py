@@ -112,7 +112,8 @@ class SaidPlan(SaidOfBill):
     mode: Literal["sequential", "atomic"]
     shares: Annotated[list[PlannedShare], Meta(min_length=1, max_length=SHARES_MAX)]
     until: Instant | None = None
-    """Atomic: all are ready before it, or nothing is settled. Else: ranks count before it."""
+    """Atomic: all are ready before it, or nothing is settled. Sequential: no rank counts from here
+    on; None: as late as a lock could end."""
 
 
 class MakePlan(Item):
