@@ -144,3 +144,4 @@ class Answers(Listing):
                 out.say(f"{zh} {en}: {count:,}")
         if self._said["issuing"]:
             out.say("  finance's archive must have their bodies first: tally bills deliver")
+            out.say("  issued without --deliver-to, nothing is on its way yet: deliver --again")

@@ -11,8 +11,9 @@ from tallystick.apps.bills.address import Address
 from tallystick.apps.bills.addresses import TRIES_MAX, Addresses, Holders
 from tallystick.apps.bills.wallet_keys import WalletKeys
 from tallystick.contracts.bills.body import Payer
+from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.protocol.canonical import replace
-from tallystick.protocol.errors import VerificationFailed
+from tallystick.protocol.errors import Rejected, VerificationFailed
 
 NETWORK = bytes(range(32))
 KEY = b"k" * 32
@@ -103,3 +104,13 @@ def test_an_office_registers_addresses_of_its_own_network_alone(addresses: Addre
     with pytest.raises(ValueError, match="no addresses"):
         Holders(NETWORK, b"h" * 32, None).register(BEA, address(), at=1)
     assert addresses.newest(BEA) is None
+
+
+def test_an_identity_number_that_is_none_is_refused_for_nobody_would_notice(
+    addresses: Addresses,
+) -> None:
+    mistyped = replace(ANN, id_type="resident_id", id_number="110105194912310021")
+    with pytest.raises(Rejected) as refused:
+        Holders(NETWORK, b"h" * 32, addresses).register(mistyped, address(), at=1)
+    assert refused.value.reason is BillsReason.PARTY_ID_INVALID
+    assert addresses.empty

@@ -122,6 +122,15 @@ def test_a_mandate_covers_every_bill_and_ends(home: Home) -> None:
     assert not home.mandate_row(made.act, 1)[1]
 
 
+def test_a_field_that_no_bill_has_is_not_allowed_to_anybody(home: Home) -> None:
+    now = home.city.now
+    with pytest.raises(Malformed, match="no field foo"):
+        home.ann.acts.mandate(
+            reader="finance", purpose="claim", fields=["foo/*"], until=home.until, now=now
+        )
+    assert home.ann.acts.gave() == []
+
+
 def test_the_list_of_what_was_given_is_there_before_the_relay(home: Home, tmp_path: Path) -> None:
     made = home.consent(1)
     mandate = home.ann.acts.mandate(

@@ -17,6 +17,7 @@ from tallystick.apps.bills.address import Address
 from tallystick.apps.bills.holders import BillKey, bill_key
 from tallystick.apps.bills.letters import WALLET
 from tallystick.contracts.bills.body import Body, Payer
+from tallystick.contracts.bills.identifiers import check_payer_id
 from tallystick.protocol.body import encoded_root
 from tallystick.protocol.canonical import decode, encode
 from tallystick.protocol.errors import VerificationFailed
@@ -154,7 +155,11 @@ class Holders:
         self._addresses = addresses
 
     def register(self, payer: Payer, address: Address, *, at: int) -> None:
-        """Bills of this payer go to `address` from now on; refuses one of another network."""
+        """Bills of this payer go to `address` from now on; refuses one of another network.
+
+        And an identity number that is none: a typing error would be noticed by nobody.
+        """
+        check_payer_id(payer)
         if address.network != self._network:
             raise VerificationFailed("the address is of another network", path="network")
         if self._addresses is None:

@@ -18,6 +18,7 @@ from tallystick.apps.bills.letters import SHARE, Share, SharedBill
 from tallystick.apps.bills.sending import new_nonce
 from tallystick.apps.bills.wallet_keys import WalletKeys
 from tallystick.apps.bills.wallet_store import Gift, WalletStore
+from tallystick.contracts.bills.body import Body
 from tallystick.contracts.bills.items import holders as items
 from tallystick.contracts.bills.items.holders import Act
 from tallystick.contracts.bills.records.bills import Bill, holder_now
@@ -116,7 +117,7 @@ class WalletActs:
         helper: str | None = None,
     ) -> Made:
         """Let `reader` see `fields` of a bill; `helper`: by that appointment, for its holder."""
-        opened = make_fields(new_nonce(), fields)
+        opened = _opened(fields)
         said = items.SaidConsent(
             nonce=new_nonce(),
             bill=bill.id,
@@ -175,7 +176,7 @@ class WalletActs:
         cap: int = 0,
     ) -> Made:
         """Let `reader` see `fields` of each bill of this wallet, those to come too."""
-        opened = make_fields(new_nonce(), fields)
+        opened = _opened(fields)
         said = items.SaidMandate(
             nonce=new_nonce(),
             reader=reader,
@@ -293,3 +294,12 @@ class WalletActs:
         item = RELAYED[action](**told)
         self._store.add_gift(Gift(act=name, **gift), at=now)
         return Made(action, item, name)
+
+
+def _opened(fields: Sequence[str]) -> Fields:
+    """The fields that are allowed; a name that no bill has would allow nothing, and tell nobody."""
+    opened = make_fields(new_nonce(), fields)
+    for n, each in enumerate(opened.paths):
+        if each.partition("/")[0] not in Body.__struct_fields__:
+            raise Malformed(f"a bill has no field {each}", path=f"paths/{n}")
+    return opened

@@ -18,8 +18,7 @@ from tallystick.contracts.bills.body import Body, Detail, Item, Liability, Relat
 from tallystick.contracts.bills.identifiers import (
     check_credit_code,
     check_name,
-    check_other_id,
-    check_resident_id,
+    check_payer_id,
     check_text,
     may_need_a_look,
 )
@@ -119,20 +118,7 @@ def check_parties(body: Body, rules: TypeRules) -> None:
     if issuer.credit_code or rules.credit_code_required:
         check_credit_code(issuer.credit_code, "issuer_block/credit_code")
     check_name(payer.name, "payer/name")
-    if (payer.party == "unit") != (payer.id_type == "credit_code") and payer.id_type is not None:
-        raise Rejected(
-            BillsReason.PARTY_ID_INVALID,
-            f"a {payer.party} has no {payer.id_type}",
-            path="payer/id_type",
-        )
-    if payer.id_type == "resident_id":
-        check_resident_id(payer.id_number, "payer/id_number")
-    elif payer.id_type == "credit_code":
-        check_credit_code(payer.id_number, "payer/id_number")
-    elif payer.id_type is not None:
-        check_other_id(payer.id_number, "payer/id_number")
-    elif payer.id_number:
-        raise Rejected(BillsReason.PARTY_ID_INVALID, "a number of no type", path="payer/id_type")
+    check_payer_id(payer)
 
 
 def check_texts(body: Body, rules: TypeRules) -> None:

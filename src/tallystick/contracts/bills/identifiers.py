@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from tallystick.contracts.bills.body import Payer
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.protocol.errors import Malformed, Reason, Rejected
 from tallystick.protocol.values import parse_day
@@ -121,6 +122,24 @@ def check_other_id(number: str, path: str) -> None:
     """A passport or permit: bounded letters and digits, no checksum known."""
     if _OTHER_ID.fullmatch(number) is None:
         raise _invalid(f"1 to {ID_NUMBER_MAX} letters and digits", path)
+
+
+def check_payer_id(payer: Payer) -> None:
+    """A payer's identity number is one of its type: a typing error would be somebody else."""
+    if (payer.party == "unit") != (payer.id_type == "credit_code") and payer.id_type is not None:
+        raise Rejected(
+            BillsReason.PARTY_ID_INVALID,
+            f"a {payer.party} has no {payer.id_type}",
+            path="payer/id_type",
+        )
+    if payer.id_type == "resident_id":
+        check_resident_id(payer.id_number, "payer/id_number")
+    elif payer.id_type == "credit_code":
+        check_credit_code(payer.id_number, "payer/id_number")
+    elif payer.id_type is not None:
+        check_other_id(payer.id_number, "payer/id_number")
+    elif payer.id_number:
+        raise Rejected(BillsReason.PARTY_ID_INVALID, "a number of no type", path="payer/id_type")
 
 
 def _invalid(detail: str, path: str) -> Rejected:

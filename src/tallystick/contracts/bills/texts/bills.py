@@ -104,8 +104,8 @@ TEXTS: dict[Reason, ReasonText] = {
     BillsReason.NUMBER_NOT_ALLOCATED: ReasonText(
         "该号码未发放给本单位",
         "the number was not granted to this issuer",
-        "使用本单位领用的号段",
-        "use a number from a range of your own",
+        "使用本单位领用的号段；已用完时向上级申领",
+        "use a number of a range of your own; when none is left, ask for more",
     ),
     BillsReason.NUMBER_USED: ReasonText(
         "该号码已开具票据",

@@ -139,8 +139,8 @@ TEXTS: dict[Reason, ReasonText] = {
     BillsReason.BILL_REVERSING: ReasonText(
         "票据待冲红",
         "its issuer is about to reverse the bill",
-        "解除锁定；此前已支付的，提交支付证明",
-        "release the lock; what was paid before, prove by bills.settled_before",
+        "解除锁定；此前已支付的，填报支付时间后赔付",
+        "release the lock; what was paid before, settle with the time at which it was paid",
     ),
     BillsReason.NOT_REVERSING: ReasonText(
         "票据不在待冲红状态",
