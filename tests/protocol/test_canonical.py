@@ -216,7 +216,7 @@ def test_plain_values_only() -> None:
 
 def records() -> list[type[Record]]:
     for module in pkgutil.walk_packages(tallystick.__path__, "tallystick."):
-        if module.name.split(".")[1] in ("protocol", "contracts"):
+        if module.name.split(".")[1] != "cli":
             importlib.import_module(module.name)
     found, waiting = [], [Record]
     while waiting:

@@ -40,8 +40,8 @@ class Touched(Record, kw_only=True):
     who: str = ""
     why: str = ""
     """The purpose, where there is one."""
-    outcome: str = ACCEPTED
-    """Or the reason why it was refused."""
+    outcome: str
+    """``accepted``, or the reason why it was refused."""
     entry: Count | None = None
     """Index in the log."""
     told: dict[str, str | int] = {}
