@@ -43,6 +43,8 @@ ACTS_TOGETHER = 500
 BILLS_EACH = 20
 """Of a wallet: one mandate covers them."""
 WINDOWS = 5
+WARM = 2
+"""Transactions of consents before the clock starts."""
 HOUR = 3_600
 
 T = TypeVar("T")
@@ -182,7 +184,7 @@ def _claim(market: Market, action: str, one: Held, claim: bytes) -> Item:
 
 
 def _consents(market: Market, figures: Figures) -> None:
-    chosen = Random(8).sample(market.held, min(len(market.held), 19_000))
+    chosen = Random(8).sample(market.held, min(len(market.held), 40_000))
     items = []
     for one in chosen:
         said = SaidConsent(
@@ -201,12 +203,17 @@ def _consents(market: Market, figures: Figures) -> None:
     signed = [market.signed("bills.consent/1", some) for some in _parts(items, ACTS_TOGETHER)]
     verifying = references.verifying()
     with EmbeddedEngine(market.ledger) as engine:
+        _accepted(engine, signed[:WARM])  # the child process starts with the first
         start = time.perf_counter()
-        for answer in [engine.submit(data) for data in signed]:
-            if set(answer.result(120).outcomes) != {ACCEPTED}:
-                raise RuntimeError("a consent of the load was refused")
-        rate = len(items) / (time.perf_counter() - start)
+        _accepted(engine, signed[WARM:])
+        rate = (len(items) - WARM * ACTS_TOGETHER) / (time.perf_counter() - start)
     figures.add(Figure("consent", rate, "items/s", rate / verifying, "R3", 0.5))
+
+
+def _accepted(engine: EmbeddedEngine, signed: Sequence[bytes]) -> None:
+    for answer in [engine.submit(data) for data in signed]:
+        if set(answer.result(120).outcomes) != {ACCEPTED}:
+            raise RuntimeError("a consent of the load was refused")
 
 
 def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -22,7 +22,7 @@ from tallystick.contracts.kit.context import (
     Key,
     slot_key,
 )
-from tallystick.contracts.kit.keys import admit, authorise
+from tallystick.contracts.kit.keys import admit, authorise, check_sender
 from tallystick.contracts.kit.reasons import LedgerReason
 from tallystick.protocol.canonical import decode, encode
 from tallystick.protocol.errors import Rejected
@@ -220,10 +220,15 @@ class Acts:
     def _check_memo(self, ctx: Context) -> None:
         """Nothing that the transaction remembers of its authority was changed by its own item."""
         for name, held in ctx.memo.items():
-            if name.startswith("grant/"):
-                code = name.removeprefix("grant/")
-                fresh = self._context(ctx.sender, ctx.key, ctx.action, ctx.tx_id)
-                assert authorise(fresh, None if code == "None" else int(code)) == held
+            what, _, code = name.partition("/")
+            if what not in ("grant", "sender"):
+                continue
+            fresh = self._context(ctx.sender, ctx.key, ctx.action, ctx.tx_id)
+            number = None if code == "None" else int(code)
+            if what == "grant":
+                assert authorise(fresh, number) == held
+            else:
+                check_sender(fresh, number)
 
     def _header(self, sender: str, action: str, count: int, key: str, atomic: bool) -> Header:
         return Header(

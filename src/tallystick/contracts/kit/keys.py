@@ -116,8 +116,11 @@ def authorise(ctx: Context, code: int | None = None) -> Grant:
 def check_sender(ctx: Context, code: int | None = None) -> None:
     """Refuse the item when the sender is suspended or its key is for other codes.
 
-    A key that is bound to codes or to a block does nothing that has no code.
+    A key that is bound to codes or to a block does nothing that has no code. Remembered for the
+    rest of the transaction, as `authorise` is.
     """
+    if f"sender/{code}" in ctx.memo:
+        return
     held = ctx.find(Authority, ctx.sender)
     if held is not None and not held.good:
         raise Rejected(KitReason.SUSPENDED, f"{ctx.sender} is suspended")
@@ -126,6 +129,7 @@ def check_sender(ctx: Context, code: int | None = None) -> None:
         raise Rejected(KitReason.KEY_SCOPE, f"the key is for codes {row.codes}, not for {code}")
     if row.block is not None and code != row.block.code:
         raise Rejected(KitReason.KEY_SCOPE, f"the key is for code {row.block.code}, not for {code}")
+    ctx.memo[f"sender/{code}"] = True
 
 
 def own_grant(ctx: Context, grant_id: str) -> Grant | None:
