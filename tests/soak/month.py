@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from faults.processes import kill, start
+from faults.processes import start
 from soak.operator_child import write_steps
 from soak.province_plan import (
     HOSPITALS,
@@ -87,11 +87,10 @@ class Month:
         if killed:
             child = start(CHILD, *arguments)
             time.sleep(self.chance.random() * self._took)
-            if child.poll() is None:
-                kill(child)
-                self.counted["kills"] += 1
-            else:
-                child.communicate()  # it was quicker
+            child.kill()
+            _, errors = child.communicate()
+            assert not errors, errors
+            self.counted["kills"] += child.returncode < 0  # else it was quicker
         began = time.monotonic()
         child = start(CHILD, *arguments)
         if killed:
