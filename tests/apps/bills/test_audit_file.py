@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,15 @@ def test_no_change_of_a_byte_passes(office: Office) -> None:
         other_note = json.loads(other.splitlines()[0])["checkpoint"]
         assert note != other_note  # a signature that the policy does not ask for
         assert found.verdict is AuditVerdict.EXPLAINED
+
+
+def test_a_row_whose_id_is_no_bills_is_malformed(office: Office) -> None:
+    office.close_all()
+    data = office.file()
+    row = re.search(rb'"id":"[0-9]{8}:[0-9]{10}"', data)
+    assert row is not None
+    with pytest.raises(Malformed):
+        office.audit(data.replace(row[0], row[0][:-5] + b')0-x"'))
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"{}\n", b"x" * 600_000, b'{"format":"x"}\n'])

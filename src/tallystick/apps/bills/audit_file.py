@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, BinaryIO, Literal, NamedTuple
 
 from tallystick.contracts.bills.records.accounts import Account
-from tallystick.contracts.bills.records.bills import Allotment, Bill, parse_bill_id
+from tallystick.contracts.bills.records.bills import Allotment, Bill, BillId, parse_bill_id
 from tallystick.ledger.view import View
 from tallystick.protocol import page, statemap
 from tallystick.protocol.canonical import Meta, Record, decode, encode, narrow
@@ -213,7 +213,7 @@ def _read_page(
 
 def _slot(bill: Bill, code: int, at: int, before: dict[int, bytes]) -> int:
     """The slot in which the row says that it lies; rows come by ascending number."""
-    of, number = parse_bill_id(bill.id)
+    of, number = parse_bill_id(narrow(bill.id, BillId))  # a row may have any visible id
     slot = number - at * page.SLOTS
     if of != code or not 0 <= slot < page.SLOTS:
         raise VerificationFailed(f"{bill.id} lies elsewhere", path=f"page {at} of {code}")
