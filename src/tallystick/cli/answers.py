@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
 from tempfile import SpooledTemporaryFile
@@ -25,7 +26,7 @@ SPOOLED_CHARS_MAX = 4 * 1024 * 1024
 """What is kept in memory of a list before it goes to the disk."""
 
 
-class Listing:
+class Listing(ABC):
     """Collects one row an answer, then prints; a context that lets go of its file."""
 
     KEY = ""
@@ -89,9 +90,9 @@ class Listing:
         """What is wrong with a field, for who reads it here."""
         return in_words(detail, "en" if self._as_json else out.language())
 
+    @abstractmethod
     def cells(self, row: dict[str, Any]) -> tuple[out.Cell, ...]:
         """A row as the table has it."""
-        raise NotImplementedError
 
     def _print_words(self) -> None:
         """What else there is to say."""
