@@ -84,7 +84,8 @@ class Listing(ABC):
         self._print_table()
         for code in self._refused:
             out.say(f"  {code}: {explain(code, out.language())}")
-        self._print_words()
+        for line in self.words():
+            out.say(line)
 
     def in_words(self, detail: str) -> str:
         """What is wrong with a field, for who reads it here."""
@@ -94,8 +95,9 @@ class Listing(ABC):
     def cells(self, row: dict[str, Any]) -> tuple[out.Cell, ...]:
         """A row as the table has it."""
 
-    def _print_words(self) -> None:
-        """What else there is to say."""
+    def words(self) -> Iterable[str]:
+        """What else there is to say, line by line."""
+        return ()
 
     def _print_table(self) -> None:
         shown = self._shown[not self.refused]
@@ -137,12 +139,12 @@ class Answers(Listing):
             *(both(row["outcome"]), row["path"], row["detail"]),
         )
 
-    def _print_words(self) -> None:
+    def words(self) -> Iterable[str]:
         from tallystick.apps.bills.acts import WORDS
 
         for word, (zh, en) in WORDS.items():
             if count := self._said[word]:
-                out.say(f"{zh} {en}: {count:,}")
+                yield f"{zh} {en}: {count:,}"
         if self._said["issuing"]:
-            out.say("  finance's archive must have their bodies first: tally bills deliver")
-            out.say("  issued without --deliver-to, nothing is on its way yet: deliver --again")
+            yield "  finance's archive must have their bodies first: tally bills deliver"
+            yield "  issued without --deliver-to, nothing is on its way yet: deliver --again"

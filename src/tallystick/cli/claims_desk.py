@@ -78,11 +78,9 @@ class ClaimAnswers(Listing):
             *(state_in_words(row["state"]), both(row["outcome"]), " ".join(filter(None, found))),
         )
 
-    def _print_words(self) -> None:
+    def words(self) -> Iterable[str]:
         if self._repeated:
-            out.say(
-                f"此前已办，未再送出 done before, not sent again: {self._repeated:,}", "bold yellow"
-            )
+            yield f"此前已办，未再送出 done before, not sent again: {self._repeated:,}"
 
 
 def state_in_words(state: str) -> str:
