@@ -19,7 +19,7 @@ from world import World, genesis_file
 
 from tallystick.engines import embedded
 from tallystick.engines.clock import ClockDoubt
-from tallystick.engines.embedded import EmbeddedEngine
+from tallystick.engines.embedded import QUEUED_BYTES_MAX, EmbeddedEngine
 from tallystick.ledger.engine import Committed, Stopped
 from tallystick.protocol.errors import Busy, Damaged, Malformed, Rejected, VerificationFailed
 
@@ -48,10 +48,14 @@ class Gate:
 
 
 @contextmanager
-def held(world: World, **options: int) -> Iterator[tuple[EmbeddedEngine, Gate]]:
+def held(
+    world: World, *, queued_bytes_max: int = QUEUED_BYTES_MAX
+) -> Iterator[tuple[EmbeddedEngine, Gate]]:
     """An engine whose writer has made one block and waits."""
     gate = Gate()
-    engine = EmbeddedEngine(world.ledger, clock=world.clock(), on_commit=gate, **options)
+    engine = EmbeddedEngine(
+        world.ledger, clock=world.clock(), on_commit=gate, queued_bytes_max=queued_bytes_max
+    )
     engine.submit(put(world, "a"))
     assert gate.there.wait(SECONDS)
     try:

@@ -28,7 +28,7 @@ from tallystick.protocol.checkpoint import (
     verify_cosignature,
     verify_note_signature,
 )
-from tallystick.protocol.errors import Damaged
+from tallystick.protocol.errors import Damaged, VerificationFailed
 from tallystick.protocol.keys import Signer
 from tallystick.protocol.trust import verify_checkpoint
 
@@ -192,11 +192,47 @@ def test_few_notes_are_kept_and_the_best_signed_is_among_them(
         signed = world.ledger.head.size
         for number in range(1, 8):
             world.put(world.transaction("hospital", "bills.issue", world.issue_item(number)))
-            publisher.publish()
+            publisher.publish(patient=False)
         assert publisher.note_for(0)[1] == 1
         assert parse_checkpoint(parse_note(publisher.note_for(0)[0]).text).size == signed
         with pytest.raises(LookupError):
             publisher.note_for(0, size=signed + 2)
+
+
+def test_the_next_checkpoint_waits_for_a_keeper_that_is_there_but_not_for_long(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with publishing(world) as publisher:
+        publisher.publish()
+        publisher.offer(line(world, signer("keeper")))
+        world.issue(1)
+        publisher.publish()
+        second = world.ledger.head.size
+        world.issue(2)
+        publisher.publish()
+        assert publisher.sizes()[-1] == second  # the keeper has not signed that one yet
+        monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+        publisher.publish()
+        assert publisher.sizes()[-1] == world.ledger.head.size
+
+
+def test_a_co_signature_that_is_handed_in_proves_itself_and_outlives_a_restart(
+    world: World,
+) -> None:
+    with publishing(world) as publisher:
+        publisher.publish()
+        with pytest.raises(VerificationFailed, match="no line of a live keeper"):
+            publisher.offer(line(world, signer("else")))
+        good = line(world, signer("keeper"))
+        publisher.offer(good)
+        assert publisher.note_for(0)[1] == 1
+        assert publisher.lines() == {KEEPER: (world.ledger.head.size, world.at)}
+        world.issue(1)
+        with pytest.raises(VerificationFailed, match="not a checkpoint"):
+            publisher.offer(line(world, signer("keeper")))
+    with publishing(world) as publisher:
+        publisher.collect()
+        assert publisher.note_for(0)[1] == 1
 
 
 def test_after_a_restart_time_does_not_fall_behind_what_was_signed(world: World) -> None:

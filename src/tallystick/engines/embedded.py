@@ -16,6 +16,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import NamedTuple, Self
@@ -55,6 +56,8 @@ class _Waiting(NamedTuple):
     transaction: Transaction
     work: int
     future: Future[Committed]
+    verified: bool = False
+    """Another process of ours has verified its signature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +79,20 @@ class EmbeddedEngine:
         *,
         clock: Clock | None = None,
         on_commit: Callable[[], None] | None = None,
+        before_wal: Callable[[], None] | None = None,
         queued_bytes_max: int = QUEUED_BYTES_MAX,
     ) -> None:
         """Start the writer; raises `ClockDoubt` when the machine's clock is not believed.
 
         `on_commit` is called by the writer after each block: it must only wake someone.
+        `before_wal` is called by it before the WAL begins anew: readers let go of old moments.
         """
         self._ledger = ledger
         self._clock = clock or Clock()
         self._clock.start(ledger.head.at, ledger.folder)
         self._on_commit = on_commit
+        self._before_wal = before_wal
+        self._making = threading.Lock()
         self._queued_bytes_max = queued_bytes_max
         self._queues: OrderedDict[str, deque[_Waiting]] = OrderedDict()
         self._queued = self._queued_bytes = self._blocks = 0
@@ -103,13 +110,17 @@ class EmbeddedEngine:
         self._writer = threading.Thread(target=self._run, name="tallystick-writer", daemon=True)
         self._writer.start()
 
-    def submit(self, data: bytes) -> Future[Committed]:
-        """Check and queue; see `ledger.engine.Engine.submit`."""
+    def submit(self, data: bytes, *, verified: bool = False) -> Future[Committed]:
+        """Check and queue; see `ledger.engine.Engine.submit`.
+
+        `verified`: a process of ours has verified the transaction's own signature already.
+        """
         transaction = self._ledger.parse(data)
         action = self._ledger.rules.actions[transaction.header.action]
         future: Future[Committed] = Future()
         future.set_running_or_notify_cancel()  # what is queued is ordered: nobody calls it back
-        waiting = _Waiting(transaction, action.work * transaction.header.count, future)
+        work = action.work * transaction.header.count
+        waiting = _Waiting(transaction, work, future, verified)
         if self._queued_bytes > self._queued_bytes_max // UNKNOWN_SHARE:
             try:
                 self._check_sender(transaction)
@@ -143,6 +154,12 @@ class EmbeddedEngine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Between two blocks: none is made while the `with` lasts."""
+        with self._making:
+            yield
 
     @property
     def failure(self) -> BaseException | None:
@@ -178,7 +195,8 @@ class EmbeddedEngine:
                 next_taken = self._take(wait=not taken)
                 self._begin_verifying(next_taken)
                 if taken:
-                    self._make_block(taken)
+                    with self._making:
+                        self._make_block(taken)
                     self._mind_the_wal()
                 elif not next_taken:
                     return
@@ -230,7 +248,8 @@ class EmbeddedEngine:
 
     def _begin_verifying(self, taken: list[_Waiting]) -> None:
         """Hand a long list to the child, which is started when the first one comes."""
-        outer = [Signed(*waiting.transaction.signed()) for waiting in taken]
+        asked = [waiting for waiting in taken if not waiting.verified]
+        outer = [Signed(*waiting.transaction.signed()) for waiting in asked]
         self._inner = [each for waiting in taken for each in self._signed_within(waiting)]
         count = len(outer) + len(self._inner)
         self._asked = count >= (HANDED_MIN if self._child else STARTED_MIN)
@@ -257,10 +276,11 @@ class EmbeddedEngine:
         verdicts = b""
         if self._asked and self._child is not None:
             verdicts = self._child.finish()
-        for waiting, verdict in zip_longest(taken, verdicts[: len(taken)], fillvalue=UNCLEAR):
+        asked = [waiting for waiting in taken if not waiting.verified]
+        for waiting, verdict in zip_longest(asked, verdicts[: len(asked)], fillvalue=UNCLEAR):
             if verdict != CLEAR and isinstance(waiting, _Waiting):
                 _refuse_if_false(waiting)
-        within = zip(self._inner, verdicts[len(taken) :], strict=False)
+        within = zip(self._inner, verdicts[len(asked) :], strict=False)
         self._cleared = frozenset(
             signature_id(signed) for signed, verdict in within if verdict == CLEAR
         )
@@ -326,6 +346,8 @@ class EmbeddedEngine:
         """
         if self._wal_moved.is_set():
             self._wal_moved.clear()
+            if self._before_wal is not None:
+                self._before_wal()
             self._ledger.store.checkpoint()
             return
         moving = self._wal_thread is not None and self._wal_thread.is_alive()

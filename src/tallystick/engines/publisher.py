@@ -2,8 +2,9 @@
 
 A thread of its own, off the way of the blocks: it reads what is committed, appends it to the feed,
 signs the checkpoint (and, with the time, that it is the newest), and gathers what keepers put into
-``cosigned/``. Receipts are made under the note that most keepers have signed.
-See docs/spec/feed.md.
+``cosigned/``. Receipts are made under the note that most keepers have signed. So that keepers sign
+the same sizes, the next checkpoint waits until those that are present have signed this one, but
+never longer than `PATIENCE_SECONDS`. See docs/spec/feed.md.
 
 Invariant: it signs only what is durable, and never a smaller log than it signed before.
 """
@@ -12,8 +13,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +45,12 @@ PUBLISH_SECONDS = 0.2
 """How long a block may wait for its publication, and a co-signature for its collection."""
 REFRESH_SECONDS = 20
 """How often the newest checkpoint is said to be the newest; keepers ask for once a minute."""
+PACE_SECONDS = 0.1
+"""Between two checkpoints, at least."""
+PATIENCE_SECONDS = 1.0
+"""How long the next checkpoint waits for co-signatures under this one."""
+PRESENT_SECONDS = 30
+"""A keeper that has not signed for so long is not waited for."""
 NOTES_KEPT = 64
 COSIGNED = "cosigned"
 
@@ -64,14 +74,24 @@ class Publisher:
         folder: Path,
         keepers: Callable[[], Sequence[KeeperKey]],
         clock: Clock,
+        *,
+        aligned: Callable[[], AbstractContextManager[None]] = nullcontext,
+        on_note: Callable[[int], None] | None = None,
     ) -> None:
-        """`keepers` says whose co-signatures are gathered; asked again after each block."""
+        """`keepers` says whose co-signatures are gathered; asked again after each block.
+
+        `aligned`: within it no block is made, and readers take hold of the moment that is signed.
+        `on_note` is told of each size whose note is new or has more lines.
+        """
         self._ledger = ledger
         self._signer = signer
         self._folder = folder
         self._find_keepers = keepers
         self._keepers = keepers()
         self._clock = clock
+        self._aligned = aligned
+        self._on_note = on_note or (lambda size: None)
+        self._signed_monotonic = -PATIENCE_SECONDS
         self._writer = FeedWriter(folder, (ledger.folder / "genesis.json").read_bytes())
         (folder / COSIGNED).mkdir(exist_ok=True)
         self._roots: OrderedDict[int, bytes] = OrderedDict()
@@ -127,18 +147,36 @@ class Publisher:
         own = sign_note(text, checkpoint.origin, self._signer)
         return format_note(text, [own, *lines]).encode(), count
 
-    def publish(self) -> None:
-        """One round: blocks, checkpoint, co-signatures."""
-        now = self._clock.sign_at()
-        with self._ledger.store.snapshot() as snapshot:
-            self._writer.append(snapshot)
-            head = snapshot.head()
+    def publish(self, *, patient: bool = True) -> None:
+        """One round: blocks, checkpoint, co-signatures. Not `patient`, it waits for no keeper."""
         size, at = self._published
-        if head.size != size:
+        now = self._clock.sign_at()
+        committed = self._ledger.head.size
+        if committed and committed != size and not (patient and self._awaits(now)):
+            with ExitStack() as stack:
+                with self._aligned():
+                    snapshot = stack.enter_context(self._ledger.store.snapshot())
+                self._writer.append(snapshot)
+                head = snapshot.head()
             self._keepers = self._find_keepers()
-        if head.size and (head.size != size or now - at >= REFRESH_SECONDS):
             self._sign(Checkpoint(self._ledger.origin, head.size, head.root), now)
+        elif size > 0 and now - at >= REFRESH_SECONDS:
+            self._sign(Checkpoint(self._ledger.origin, size, self._roots[size]), now)
         self.collect()
+
+    def _awaits(self, now: int) -> bool:
+        """Whether a keeper that is there has not signed this checkpoint yet, and still may."""
+        if time.monotonic() - self._signed_monotonic >= PATIENCE_SECONDS:
+            return False
+        with self._lock:
+            signed = self._lines.get(self._published[0], {})
+            present = {
+                name
+                for lines in self._lines.values()
+                for name, (at, _) in lines.items()
+                if now - at <= PRESENT_SECONDS
+            }
+        return not present.issubset(signed)
 
     def collect(self) -> None:
         """Take in what keepers have co-signed; what is not theirs or not of our log is left."""
@@ -153,8 +191,42 @@ class Publisher:
             if self._roots.get(checkpoint.size) == checkpoint.root:
                 self._take(checkpoint.size, note)
 
-    def _take(self, size: int, note: Note) -> None:
-        """The lines that verify, of each keeper its newest: nobody's copy takes one back."""
+    def offer(self, data: bytes) -> None:
+        """Take a keeper's co-signature that came by another way than its file; it proves itself.
+
+        `Malformed`, or `VerificationFailed`: no live keeper's, or not of a note of ours.
+        """
+        note = parse_note(data)
+        checkpoint = parse_checkpoint(note.text)
+        if self._roots.get(checkpoint.size) != checkpoint.root:
+            raise VerificationFailed("not a checkpoint that was published here lately")
+        taken = self._take(checkpoint.size, note)
+        if not taken:
+            raise VerificationFailed("no line of a live keeper")
+        for key in taken:  # so that a restart knows it
+            write_file(self._folder / COSIGNED / sha256(key).hexdigest()[:16], data)
+        self._wake.set()
+
+    def sizes(self) -> list[int]:
+        """Of which there are notes, the smallest first."""
+        with self._lock:
+            return sorted(self._roots)
+
+    def lines(self) -> dict[str, tuple[int, int]]:
+        """Of each keeper that signed lately: (size, Unix seconds) of its newest co-signature."""
+        with self._lock:
+            found: dict[str, tuple[int, int]] = {}
+            for size, lines in self._lines.items():
+                for name, (at, _) in lines.items():
+                    found[name] = max(found.get(name, (0, 0)), (size, at))
+        return found
+
+    def _take(self, size: int, note: Note) -> list[bytes]:
+        """The lines that verify, of each keeper its newest: nobody's copy takes one back.
+
+        Whose keys they are of.
+        """
+        keys, news = list[bytes](), False
         for keeper in self._keepers:
             for signature in note.signatures:
                 alone = Note(note.text, (signature,))  # another line may bear the same name
@@ -162,9 +234,15 @@ class Publisher:
                     at = verify_cosignature(alone, keeper.name, keeper.key)
                 except VerificationFailed:
                     continue
+                keys.append(keeper.key)
                 with self._lock:
                     lines = self._lines.setdefault(size, {})
-                    lines[keeper.name] = max(lines.get(keeper.name, (0, "")), (at, signature.line))
+                    before = lines.get(keeper.name, (0, ""))
+                    lines[keeper.name] = max(before, (at, signature.line))
+                    news = news or lines[keeper.name] != before
+        if news:
+            self._on_note(size)
+        return keys
 
     def _sign(self, checkpoint: Checkpoint, now: int) -> None:
         """Sign that this is the log, and that at this time it is all of it."""
@@ -175,7 +253,10 @@ class Publisher:
         ]
         self._remember(checkpoint)
         write_file(self._folder / "checkpoint", format_note(text, lines).encode())
+        if checkpoint.size != self._published[0]:
+            self._signed_monotonic = time.monotonic()
         self._published = (checkpoint.size, now)
+        self._on_note(checkpoint.size)
 
     def _remember(self, checkpoint: Checkpoint) -> None:
         """Keep the newest notes, and of the older ones that with the most co-signatures."""
@@ -206,13 +287,20 @@ class Publisher:
         self._clock.signed(signed_at)
         self._remember(checkpoint)
 
+    def _pace(self) -> None:
+        """Under load every block wakes us: what is signed is signed for all of a tenth second."""
+        left = PACE_SECONDS - (time.monotonic() - self._signed_monotonic)
+        if left > 0 and not self._closing:
+            time.sleep(left)
+
     def _run(self) -> None:
         try:
             while not self._closing:
                 self._wake.wait(PUBLISH_SECONDS)
                 self._wake.clear()
                 self.publish()
-            self.publish()
+                self._pace()
+            self.publish(patient=False)
         except BaseException as error:
             self.failure = error
             _log.critical("publishing stops: %s", error)

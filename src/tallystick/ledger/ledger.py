@@ -25,7 +25,7 @@ from tallystick.ledger.records import BlockRecord, Head, Segment, pack_outcomes
 from tallystick.ledger.rules import Rules
 from tallystick.ledger.sqlite import FILE, naming_the_file
 from tallystick.ledger.staged import StagedState, VerifiedRows
-from tallystick.ledger.store import Connection, Store
+from tallystick.ledger.store import Connection, Snapshot, Store
 from tallystick.ledger.view import View
 from tallystick.protocol import merkle
 from tallystick.protocol.canonical import replace
@@ -95,7 +95,7 @@ class Ledger:
         """Open a ledger: head, right edge; `start.check_recent` looks at the last blocks."""
         store = Store.open(folder, vfs=vfs)
         try:
-            return cls(folder, _read_founding_file(folder / GENESIS_FILE), rules, store)
+            return cls(folder, read_founding_file(folder / GENESIS_FILE), rules, store)
         except BaseException:
             store.close()
             raise
@@ -137,7 +137,15 @@ class Ledger:
                 name = (transaction.header.sender, transaction.header.idempotency)
                 verdict: Admission = _taken_twice()
                 if name not in taken:
-                    verdict = self._judge(state, self.store, self._head.block + 1, at, transaction)
+                    block = self._head.block + 1
+                    verdict = judge(
+                        self.rules,
+                        state,
+                        self.store,
+                        block=block,
+                        at=at,
+                        transaction=transaction,
+                    )
                 if verdict is None:
                     taken.add(name)
                 found.append(verdict)
@@ -206,22 +214,7 @@ class Ledger:
         """
         transaction = self.check(data)
         with naming_the_file(self.store.path), self.store.snapshot() as snapshot:
-            head = snapshot.head()
-            at = max(at, head.at)
-            rows = VerifiedRows(snapshot, head.state)
-            state = StagedState(rows)
-            verdict = self._judge(state, snapshot, head.block + 1, at, transaction)
-            if isinstance(verdict, Rejected):
-                raise verdict
-            env = environment(self.genesis, self.network, head.block + 1, at)
-            return execute_transaction(
-                state,
-                self.rules,
-                env,
-                head.size,
-                transaction,
-                why={} if why is None else why,
-            )
+            return rehearse(snapshot, self.genesis, self.rules, transaction, at=at, why=why)
 
     @contextmanager
     def view(self) -> Iterator[View]:
@@ -229,30 +222,55 @@ class Ledger:
         with self.store.snapshot() as snapshot:
             yield View(snapshot, self.genesis, self.network)
 
-    def _judge(
-        self,
-        state: StagedState,
-        store: Connection,
-        block: int,
-        at: int,
-        transaction: Transaction,
-    ) -> Admission:
-        header = transaction.header
-        seen = store.seen(header.sender, header.idempotency)
-        if seen is not None:
-            check_seen(store, header.sender, header.idempotency, seen)
-            if seen[0] == transaction.tx_id:
-                return Seen(seen[1])
-            return Rejected(LedgerReason.IDEMPOTENCY_CONFLICT, path="header/idempotency")
-        action = self.rules.actions[header.action]
-        ends = action.until_block
-        if block < action.from_block or (ends is not None and block >= ends):
-            return Rejected(LedgerReason.ACTION_INACTIVE, header.action, path="header/action")
-        try:
-            admit(state, header, at, action.valid_seconds_max)
-        except Rejected as refusal:
-            return refusal
-        return None
+
+def judge(
+    rules: Rules,
+    state: StagedState,
+    store: Connection,
+    *,
+    block: int,
+    at: int,
+    transaction: Transaction,
+) -> Admission:
+    """Whether an authentic transaction may be ordered in a block, by the state before it."""
+    header = transaction.header
+    seen = store.seen(header.sender, header.idempotency)
+    if seen is not None:
+        check_seen(store, header.sender, header.idempotency, seen)
+        if seen[0] == transaction.tx_id:
+            return Seen(seen[1])
+        return Rejected(LedgerReason.IDEMPOTENCY_CONFLICT, path="header/idempotency")
+    action = rules.actions[header.action]
+    ends = action.until_block
+    if block < action.from_block or (ends is not None and block >= ends):
+        return Rejected(LedgerReason.ACTION_INACTIVE, header.action, path="header/action")
+    try:
+        admit(state, header, at, action.valid_seconds_max)
+    except Rejected as refusal:
+        return refusal
+    return None
+
+
+def rehearse(
+    snapshot: Snapshot,
+    genesis: Genesis,
+    rules: Rules,
+    transaction: Transaction,
+    *,
+    at: int,
+    why: Why | None = None,
+) -> list[str]:
+    """What would become of an authentic transaction in a block of its own, at this moment."""
+    head = snapshot.head()
+    at = max(at, head.at)
+    state = StagedState(VerifiedRows(snapshot, head.state))
+    verdict = judge(rules, state, snapshot, block=head.block + 1, at=at, transaction=transaction)
+    if isinstance(verdict, Rejected):
+        raise verdict
+    env = environment(genesis, head.network, head.block + 1, at)
+    return execute_transaction(
+        state, rules, env, head.size, transaction, why={} if why is None else why
+    )
 
 
 def _taken_twice() -> Rejected:
@@ -261,7 +279,8 @@ def _taken_twice() -> Rejected:
     )
 
 
-def _read_founding_file(path: Path) -> bytes:
+def read_founding_file(path: Path) -> bytes:
+    """The bytes of a founding file, or `Damaged`."""
     try:
         genesis = path.read_bytes()
         read_genesis(genesis)
