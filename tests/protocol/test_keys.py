@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 from vectors import curve
 
 from tallystick.protocol.errors import VerificationFailed
-from tallystick.protocol.keys import check_point, verify_signature
+from tallystick.protocol.keys import (
+    _SMALL_ORDER_U,
+    check_delivery_key,
+    check_point,
+    verify_signature,
+)
 
 MESSAGE = b"tallystick/test/v1\nhello"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -111,3 +117,26 @@ def test_the_equation_is_cofactorless(secret: int, nonce: int, in_key: int, in_r
         return
     with pytest.raises(VerificationFailed, match="does not verify"):
         verify_signature(key, MESSAGE, signature)
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_every_delivery_key_that_is_made_is_taken(seed: bytes) -> None:
+    public = X25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    check_delivery_key(public, "key")
+
+
+@pytest.mark.parametrize("u", sorted(_SMALL_ORDER_U))
+def test_a_delivery_key_of_small_order_is_refused_as_by_another_library(u: int) -> None:
+    weak = u.to_bytes(32, "little")
+    with pytest.raises(VerificationFailed, match="small order"):
+        check_delivery_key(weak, "key")
+    with pytest.raises(ValueError, match="shared key"):
+        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(weak))
+
+
+@pytest.mark.parametrize(
+    "encoding", [bytes(31), bytes(33), b"\xff" * 32, b"\x09" + bytes(30) + b"\x80"]
+)
+def test_a_delivery_key_has_one_spelling(encoding: bytes) -> None:
+    with pytest.raises(VerificationFailed):
+        check_delivery_key(encoding, "key")

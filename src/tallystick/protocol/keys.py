@@ -38,6 +38,24 @@ _SMALL_ORDER_Y = frozenset(
 """The y coordinates of the eight points of small order, whatever their sign bit."""
 
 
+_SMALL_ORDER_U = frozenset(
+    {
+        0,
+        1,
+        _FIELD_PRIME - 1,
+        int.from_bytes(
+            bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
+            "little",
+        ),
+        int.from_bytes(
+            bytes.fromhex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
+            "little",
+        ),
+    }
+)
+"""The u coordinates of small order, on the curve and its twist: sealed to them is sealed to all."""
+
+
 class Signed(NamedTuple):
     """One signature, to be verified."""
 
@@ -66,6 +84,17 @@ def check_point(encoding: bytes, what: str) -> None:
         raise VerificationFailed(f"{what} is not a canonical point")
     if y in _SMALL_ORDER_Y:
         raise VerificationFailed(f"{what} is a point of small order")
+
+
+def check_delivery_key(encoding: bytes, what: str) -> None:
+    """Refuse what is not the one encoding of an X25519 key, and the keys of small order."""
+    if len(encoding) != 32:
+        raise VerificationFailed(f"{what} has {len(encoding)} bytes, not 32")
+    u = int.from_bytes(encoding, "little")
+    if u >= _FIELD_PRIME:
+        raise VerificationFailed(f"{what} is not a canonical X25519 key")
+    if u in _SMALL_ORDER_U:
+        raise VerificationFailed(f"{what} is an X25519 key of small order")
 
 
 def verify_signature(key: bytes, message: bytes, signature: bytes) -> None:

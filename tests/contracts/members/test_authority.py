@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tallystick.contracts.kit.grants import Grant, held_grant, is_live, wider
+from tallystick.contracts.kit.keys import find_key
 from tallystick.contracts.members import DOMAIN, views
+from tallystick.contracts.members.actions.delivery import SetDeliveryKey
 from tallystick.contracts.members.actions.grants import EndGrant, GiveGrant
 from tallystick.contracts.members.actions.keys import AddKey, RevokeKey, RotateRoot
 from tallystick.contracts.members.actions.orgs import Admit, Resume, Suspend
-from tallystick.contracts.members.records import Member, NewGrant, NewKey
+from tallystick.contracts.members.records import Delivery, Member, NewGrant, NewKey
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.values import format_instant
 
@@ -116,7 +118,7 @@ class Network(RuleBasedStateMachine):
             )
 
     @precondition(lambda self: self.made < 30)
-    @rule(org=orgs, role=st.sampled_from(["root", "key"]), fresh=st.booleans())
+    @rule(org=orgs, role=st.sampled_from(["root", "key", "delivery"]), fresh=st.booleans())
     def change_keys(self, org: str, role: str, fresh: bool) -> None:
         self.made += 1
         name = f"new/{self.made}" if fresh else f"{org}/key"
@@ -124,6 +126,11 @@ class Network(RuleBasedStateMachine):
             item: Any = RotateRoot(nonce=nonce(6), root_key=public_key(name), reason="replaced")
             if self.try_act(org, "rotate_root", item, self.roots[org]):
                 self.roots[org] = name
+        elif role == "delivery":
+            row = views.find_delivery(self.acts.rows, org)
+            version = row.version if row else 0
+            item = SetDeliveryKey(nonce=nonce(9), key=public_key(name), version=version)
+            self.try_act(org, "set_delivery_key", item)
         else:
             item = AddKey(nonce=nonce(7), new=NewKey(key=public_key(name), actions=["bills.*"]))
             self.try_act(org, "add_key", item, self.roots[org])
@@ -166,6 +173,12 @@ class Network(RuleBasedStateMachine):
         assert sorted(str(each) for each in live) == sorted(str(each) for each in members)
         assert [key for key in self.keys if key not in [row.id for row in rows]] == []
         self.keys |= dict.fromkeys(row.id for row in rows)
+
+    @invariant()
+    def test_G2_every_delivery_key_is_a_key_of_its_member_alone(self) -> None:
+        for row in self.acts.rows.scan(Delivery, ""):
+            key = find_key(self.acts.rows, row.key)
+            assert key is not None and (key.org, key.role, key.good) == (row.id, "delivery", True)
 
     @invariant()
     def suspension_stands_on_both_rows(self) -> None:

@@ -20,4 +20,7 @@ def test_what_a_root_key_signs_are_actions_of_this_domain() -> None:
 
 def test_every_kind_of_row_has_its_name_once() -> None:
     kinds = [row.KIND for row in DOMAIN.rows]
-    assert kinds == ["members.member", "members.keeper", "kit.authority", "kit.key"]
+    assert kinds == [
+        *("members.member", "members.keeper", "members.delivery"),
+        *("kit.authority", "kit.key"),
+    ]

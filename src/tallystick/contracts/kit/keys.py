@@ -4,7 +4,8 @@
 keys holds from the next block, old signatures stay valid. `authorise` judges the sender's authority
 as each transaction is executed. A key is live while at < until. See docs/spec/contracts/kit.md.
 
-Invariant: an operating key can neither add nor revoke a key, a root key can do nothing else.
+Invariant: an operating key neither adds nor revokes a key that signs, a root key does nothing but
+change keys.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from tallystick.protocol.values import OrgId, Word, parse_instant
 
 ROOT_ACTIONS = ("members.add_key", "members.revoke_key", "members.rotate_root")
 """What a root key signs, and no operating key."""
+SHARED_ACTIONS = ("members.set_delivery_key",)
+"""What a root key signs too: routine for an operating key, and the way out when that was stolen."""
 
 
 class BlockScope(Record):
@@ -49,7 +52,8 @@ class KeyRow(Row):
 
     org: OrgId | None = None
     """Whose it is; a log key of the founding file is nobody's."""
-    role: Literal["root", "operating", "keeper", "log"]
+    role: Literal["root", "operating", "keeper", "log", "delivery"]
+    """All sign but ``delivery``, an X25519 key to which bodies are sealed."""
     actions: Annotated[list[ActionPattern], Meta(max_length=32)] = []
     codes: Annotated[list[CodePrefix], Meta(max_length=32)] = []
     """Which bill codes an operating key is for, by leading digits; none: all."""
@@ -81,7 +85,7 @@ def admit(
         raise Rejected(LedgerReason.KEY_ENDED, path="header/key")
     name = header.action.partition("/")[0]
     if row.role == "root":
-        allowed = name in ROOT_ACTIONS
+        allowed = name in (*ROOT_ACTIONS, *SHARED_ACTIONS)
     else:
         allowed = name not in ROOT_ACTIONS and any(
             pattern_allows(each, name) for each in row.actions

@@ -80,7 +80,27 @@ class Keeper(Row):
     reason: Word | None = None
 
 
-def plain_key(org: str | None, role: Literal["root", "keeper", "log"], key: bytes) -> KeyRow:
+class PreviousKey(Record):
+    """The delivery key before, to which letters may be under way."""
+
+    key: PublicKey
+    until: Instant
+    """From then on its private half is destroyed: what is sealed to it opens for nobody."""
+
+
+class Delivery(Row):
+    """To which X25519 key bodies for an organisation are sealed; id = the organisation."""
+
+    KIND = "members.delivery"
+
+    key: PublicKey
+    since: Instant
+    previous: PreviousKey | None = None
+
+
+def plain_key(
+    org: str | None, role: Literal["root", "keeper", "log", "delivery"], key: bytes
+) -> KeyRow:
     """The row of a key that is for one thing only."""
     return KeyRow(kind=KeyRow.KIND, id=key.hex(), state="live", good=True, org=org, role=role)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from tallystick.contracts.kit.context import Reader
 from tallystick.contracts.kit.grants import Authority, Grant, find_grant, is_live
 from tallystick.contracts.kit.keys import KeyRow
-from tallystick.contracts.members.records import Keeper, Member
+from tallystick.contracts.members.records import Delivery, Keeper, Member
 from tallystick.protocol.row import row_key
 
 
@@ -27,6 +27,11 @@ def members(reader: Reader) -> Iterator[Member]:
 def keys(reader: Reader, org: str | None = None) -> Iterator[KeyRow]:
     """All keys, or those of one organisation, by key; ended ones too."""
     return (row for row in reader.scan(KeyRow, "") if org is None or row.org == org)
+
+
+def find_delivery(reader: Reader, org: str) -> Delivery | None:
+    """To which key bodies for an organisation are sealed, or None: it receives none."""
+    return reader.get(row_key(Delivery.KIND, org), Delivery)
 
 
 def keepers(reader: Reader) -> Iterator[Keeper]:

@@ -13,7 +13,7 @@ from tallystick.contracts.kit.keys import find_key, own_grant, read_instant
 from tallystick.contracts.members.reasons import MembersReason
 from tallystick.contracts.members.records import Member, NewGrant
 from tallystick.protocol.errors import Rejected, VerificationFailed
-from tallystick.protocol.keys import check_point
+from tallystick.protocol.keys import check_delivery_key, check_point
 
 
 def fetch_member(ctx: Context, org: str, path: str = "org") -> Member:
@@ -42,6 +42,16 @@ def check_new_keys(ctx: Context, keys: Sequence[tuple[bytes, str]]) -> None:
             raise Rejected(MembersReason.KEY_WEAK, error.detail, path=path) from None
         if find_key(ctx.state, key) is not None or any(key == other for other, _ in keys[:n]):
             raise Rejected(MembersReason.KEY_TAKEN, "each key has one use, for ever", path=path)
+
+
+def check_new_delivery_key(ctx: Context, key: bytes, path: str) -> None:
+    """A sound X25519 key that was never taken into use, by anyone, as a key of any kind."""
+    try:
+        check_delivery_key(key, "the key")
+    except VerificationFailed as error:
+        raise Rejected(MembersReason.KEY_WEAK, error.detail, path=path) from None
+    if find_key(ctx.state, key) is not None:
+        raise Rejected(MembersReason.KEY_TAKEN, "each key has one use, for ever", path=path)
 
 
 def check_until(ctx: Context, until: str | None, path: str) -> None:
