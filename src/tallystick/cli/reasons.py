@@ -10,6 +10,7 @@ from functools import cache
 from tallystick.cli.out import Language
 from tallystick.contracts.kit.reasons import TEXTS as SHARED
 from tallystick.contracts.kit.reasons import ReasonText
+from tallystick.web.reasons import TEXTS as OF_THE_WEB
 
 
 @cache
@@ -17,11 +18,9 @@ def texts() -> dict[str, ReasonText]:
     """Every refusal code of this build and its text, by code."""
     from tallystick.node import DOMAINS
 
-    found = (
-        _of_the_office() | _of_the_desk() | {reason.value: text for reason, text in SHARED.items()}
-    )
-    for domain in DOMAINS:
-        found |= {reason.value: text for reason, text in domain.texts.items()}
+    found = _of_the_office() | _of_the_desk()
+    for known in (SHARED, OF_THE_WEB, *(domain.texts for domain in DOMAINS)):
+        found |= {reason.value: text for reason, text in known.items()}
     return dict(sorted(found.items()))
 
 
