@@ -22,7 +22,6 @@ from faults.ground import Ground
 from offices import DELIVERY
 from vaults import prepare, send
 
-from tallystick.apps.bills import mail
 from tallystick.apps.bills.audit import audit_file
 from tallystick.apps.bills.reserve import Kit, read_kit
 from tallystick.contracts.bills.body import Body
@@ -40,6 +39,7 @@ from tallystick.protocol.genesis import read_genesis
 from tallystick.protocol.transaction import read_transaction
 from tallystick.protocol.trust import read_trust, verify_checkpoint
 from tallystick.protocol.values import parse_instant
+from tallystick.vault import mail
 from tallystick.vault.delivery import open_delivery
 from tallystick.verify import verify_receipt, verify_state
 

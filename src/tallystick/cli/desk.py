@@ -15,7 +15,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from tallystick.apps.bills import mail
 from tallystick.cli.failures import BUSY, Usage, fail
 from tallystick.cli.failures import REFUSED as REFUSED_CODE
 from tallystick.cli.inputs import load_signer
@@ -39,6 +38,7 @@ from tallystick.protocol.transaction import (
     transaction_id,
 )
 from tallystick.protocol.values import format_instant
+from tallystick.vault import mail
 
 LOG_KEY = Path("keys") / "log.json"
 """Where the log key is looked for unless ``--log-key`` names another file."""

@@ -250,10 +250,10 @@ def share(
     as_json: options.AsJson = False,
 ) -> None:
     """Send a helper for all your bills what acting on them takes."""
-    from tallystick.apps.bills import mail
     from tallystick.apps.bills.address import load_address
     from tallystick.apps.bills.letters import SHARED_MAX
     from tallystick.apps.bills.office import WALLETS
+    from tallystick.vault import mail
 
     address = load_address(to)
     with (

@@ -16,7 +16,6 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from offices import ARCHIVE_KEY, DELIVERY, HOSPITAL, VAULT_KEY, City, signer
 
-from tallystick.apps.bills import mail
 from tallystick.apps.bills.acts import Replacement, Reversal
 from tallystick.apps.bills.archive_office import PATIENCE_SECONDS
 from tallystick.apps.bills.catalogue import TYPES, Scene
@@ -38,7 +37,7 @@ from tallystick.protocol.canonical import Record, decode, replace
 from tallystick.protocol.errors import VerificationFailed
 from tallystick.protocol.transaction import Item, sign_transaction
 from tallystick.protocol.values import format_instant
-from tallystick.vault import Expected, Head, Letter, open_delivery, seal_delivery
+from tallystick.vault import Expected, Head, Letter, mail, open_delivery, seal_delivery
 
 CODE = 33060126
 

@@ -13,7 +13,6 @@ from synthea_sample import Sample, uuid
 
 from tallystick.apps.bills import synthea_ledger
 from tallystick.apps.bills.drafting import Recipient
-from tallystick.apps.bills.mail import collect, unpack
 from tallystick.apps.bills.synthea import (
     CLAIMS_TO_COME,
     RECONCILIATION,
@@ -46,6 +45,7 @@ from tallystick.node import Node
 from tallystick.protocol.canonical import replace
 from tallystick.protocol.errors import Damaged
 from tallystick.protocol.values import format_instant
+from tallystick.vault.mail import collect, unpack
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "synthea"
 NORTH, SOUTH = organisation_id(uuid("North")), organisation_id(uuid("South"))

@@ -10,7 +10,6 @@ import pytest
 from synthea_sample import Sample, uuid
 
 from tallystick.apps.bills.acts import Reversal
-from tallystick.apps.bills.mail import collect, unpack
 from tallystick.apps.bills.office import WALLETS
 from tallystick.apps.bills.synthea import import_synthea
 from tallystick.apps.bills.synthea_archive import MAILBOX
@@ -55,6 +54,7 @@ from tallystick.node import Node
 from tallystick.protocol.canonical import replace
 from tallystick.protocol.entry import ACCEPTED
 from tallystick.protocol.values import format_instant
+from tallystick.vault.mail import collect, unpack
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "synthea"
 NORTH, SOUTH = organisation_id(uuid("North")), organisation_id(uuid("South"))

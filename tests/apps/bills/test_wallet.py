@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from offices import HOSPITAL, VAULT_KEY, City
 
-from tallystick.apps.bills import mail
 from tallystick.apps.bills.acts import Replacement, Reversal
 from tallystick.apps.bills.address import load_address, read_address
 from tallystick.apps.bills.addresses import Addresses
@@ -24,7 +23,7 @@ from tallystick.contracts.bills.records.bills import format_bill_id, holder_now,
 from tallystick.ledger.engine import Committed, Stopped
 from tallystick.protocol.canonical import decode, encode, replace
 from tallystick.protocol.errors import Malformed, VerificationFailed
-from tallystick.vault import Head, Letter, seal_delivery
+from tallystick.vault import Head, Letter, mail, seal_delivery
 
 CODE = 33060126
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from offices import HOSPITAL, City, signer
 
-from tallystick.apps.bills import mail
 from tallystick.apps.bills.catalogue import TYPES
 from tallystick.apps.bills.fields import Fields
 from tallystick.apps.bills.office import WALLETS
@@ -27,6 +26,7 @@ from tallystick.contracts.bills.views.holders import (
 from tallystick.protocol.canonical import encode
 from tallystick.protocol.errors import Malformed, VerificationFailed
 from tallystick.protocol.values import format_instant
+from tallystick.vault import mail
 
 CODE = 33060126
 DAY = 86_400

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tallystick.apps.bills import mail
 from tallystick.apps.bills.accepted import KeptLedger, Moment
 from tallystick.apps.bills.checks import RecordHalf
 from tallystick.apps.bills.sending import new_nonce
@@ -26,7 +25,7 @@ from tallystick.contracts.bills.views.bills import find_issuer
 from tallystick.protocol.keys import Signer
 from tallystick.protocol.transaction import sign_transaction
 from tallystick.protocol.values import format_instant
-from tallystick.vault import Archive, Outcome
+from tallystick.vault import Archive, Outcome, mail
 
 MESSAGES_AT_ONCE = 500
 """Of one durable step; a file is taken whole."""

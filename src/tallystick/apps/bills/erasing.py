@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tallystick.apps.bills import mail
 from tallystick.apps.bills.sending import Submit, new_nonce
 from tallystick.contracts.bills.items.accounts import Erased as ErasedItem
 from tallystick.contracts.bills.reasons import BillsReason
@@ -34,7 +33,7 @@ from tallystick.protocol.errors import Damaged, Malformed
 from tallystick.protocol.keys import Signer
 from tallystick.protocol.transaction import sign_transaction, signing_bytes, transaction_id
 from tallystick.protocol.values import Count, Instant, OrgId, Word, format_instant, parse_instant
-from tallystick.vault import Erased, Kept, read_head
+from tallystick.vault import Erased, Kept, mail, read_head
 
 AT_ONCE = 100
 """Bodies of one step of a vault, and items of one transaction."""

@@ -17,7 +17,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
-from tallystick.apps.bills import mail
 from tallystick.apps.bills.acts import (
     SCHEMAS,
     Act,
@@ -59,7 +58,7 @@ from tallystick.protocol.transaction import (
     signing_bytes,
     transaction_id,
 )
-from tallystick.vault import Message, Read, Recorded, Vault
+from tallystick.vault import Message, Read, Recorded, Vault, mail
 from tallystick.vault import Sent as Delivered
 
 PENDING = "pending"

@@ -15,7 +15,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from tallystick.apps.bills import mail
 from tallystick.durable import read_file
 from tallystick.ledger.engine import Committed
 from tallystick.ledger.receipts import SignedParts
@@ -31,6 +30,7 @@ from tallystick.protocol.transaction import (
     transaction_id,
 )
 from tallystick.protocol.values import NONCE_BYTES, format_instant
+from tallystick.vault import mail
 
 SUFFIX = ".tx"
 VALID_SECONDS = 3_600

@@ -13,7 +13,6 @@ from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from tallystick.apps.bills import mail
 from tallystick.apps.bills.holders import BillKey
 from tallystick.apps.bills.letters import HANDOVER, SHARE, WALLET, Share, open_handed
 from tallystick.apps.bills.wallet_keys import WalletKeys
@@ -24,7 +23,7 @@ from tallystick.contracts.kit.context import Reader
 from tallystick.protocol.body import encoded_root
 from tallystick.protocol.canonical import decode
 from tallystick.protocol.errors import Malformed, VerificationFailed
-from tallystick.vault import Head, Letter, open_delivery
+from tallystick.vault import Head, Letter, mail, open_delivery
 from tallystick.vault.delivery import message_id
 
 

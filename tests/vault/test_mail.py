@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.apps.bills import mail
+from tallystick.vault import mail
 from tallystick.vault.delivery import DELIVERY_BYTES_MAX
 
 

@@ -1,7 +1,6 @@
 """A folder as a letter box: whole files, put there durably, taken once their reader is done.
 
-The machines of issuers and of finance share no database; here they share folders, later an HTTP
-address. A file of deliveries holds many, so that one fsync is for all: each is its length in
+What is posted here comes from a folder that two machines share, or over HTTP. A file of deliveries holds many, so that one fsync is for all: each is its length in
 decimal, a newline, and its bytes. The same folders serve for signed transactions, one a file.
 
 Invariant: a file is there whole or not at all, and posting it again changes nothing.
@@ -43,8 +42,13 @@ def post(folder: Path, data: bytes, name: str) -> Path:
 
 def post_messages(folder: Path, messages: Sequence[bytes]) -> None:
     """Put deliveries into the folder, many to a file, under the hashes of the files."""
-    for data in _packed(messages):
-        post(folder, data, sha256(data).hexdigest() + SEALED)
+    for data in packed(messages):
+        post(folder, data, name_of(data))
+
+
+def name_of(data: bytes) -> str:
+    """The name of a file of deliveries: the same file has it, whoever posts it and how often."""
+    return sha256(data).hexdigest() + SEALED
 
 
 def unpack(data: bytes) -> list[bytes]:
@@ -80,7 +84,8 @@ def remove(folder: Path, letters: Sequence[Letter]) -> None:
         sync_folder(folder)
 
 
-def _packed(messages: Sequence[bytes]) -> Iterator[bytes]:
+def packed(messages: Sequence[bytes]) -> Iterator[bytes]:
+    """Files of deliveries that have all of these."""
     parts: list[bytes] = []
     size = 0
     for message in messages:
