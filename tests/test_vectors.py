@@ -47,7 +47,14 @@ from tallystick.protocol.trust import (
     verify_origin,
 )
 from tallystick.protocol.values import format_instant, parse_instant
-from tallystick.verify import FailedStep, Verdict, verdict, verify_receipt, verify_state
+from tallystick.verify import (
+    FailedStep,
+    Verdict,
+    verdict,
+    verify_batch,
+    verify_receipt,
+    verify_state,
+)
 
 VECTORS = Path(generate.__file__).parent
 INDEX: list[dict[str, Any]] = json.loads((VECTORS / "index.json").read_bytes())
@@ -88,15 +95,24 @@ def test_there_are_enough_of_each() -> None:
 def outcome_of(case: dict[str, Any]) -> str:
     """What this implementation makes of one document: a verdict, an as-of, a kind of proof."""
     data, policy = (VECTORS / case["file"]).read_bytes(), trust(case["policy"])
-    if case["kind"] == "equivocation":
-        return verify_equivocation(data, policy_keys(policy)).kind
-    if case["kind"] == "note":
-        return note_outcome(data, policy)
-    if case["kind"] == "presentation":
-        return presentation_outcome(data, policy, case)
-    if case["kind"] == "slip":
-        return verify_slip(data, policy, now=case["now"]).verdict.name
-    at_hand = (VECTORS / case["checkpoint"]).read_bytes() if "checkpoint" in case else None
+    match case["kind"]:
+        case "equivocation":
+            return verify_equivocation(data, policy_keys(policy)).kind
+        case "note":
+            return note_outcome(data, policy)
+        case "presentation":
+            return presentation_outcome(data, policy, case)
+        case "slip":
+            return verify_slip(data, policy, now=case["now"]).verdict.name
+    return document_outcome(data, policy, case)
+
+
+def document_outcome(data: bytes, policy: TrustPolicy, case: dict[str, Any]) -> str:
+    """The same of what the verifier itself reads: receipts of every kind and state proofs."""
+    at_hand = at_hand_of(case)
+    if case["kind"] == "batch":
+        sent = (VECTORS / case["transaction"]).read_bytes()
+        return verify_batch(sent, data, policy, checkpoint=at_hand).verdict.name
     asked: dict[str, Any] = {"now": case.get("now"), "about": case.get("about")}
     if case["kind"] == "state":
         return verify_state(data, policy, **asked, checkpoint=at_hand).verdict.name
@@ -105,6 +121,10 @@ def outcome_of(case: dict[str, Any]) -> str:
     held = [step.number for step in found.steps]
     assert held == list(range(1, 16 if found.state else 11))
     return found.verdict.name
+
+
+def at_hand_of(case: dict[str, Any]) -> bytes | None:
+    return (VECTORS / case["checkpoint"]).read_bytes() if "checkpoint" in case else None
 
 
 def presentation_outcome(data: bytes, policy: TrustPolicy, case: dict[str, Any]) -> str:

@@ -10,10 +10,11 @@ from world import World
 
 from tallystick.contracts.kit.context import slot_key
 from tallystick.ledger.receipts import state_document
+from tallystick.protocol.batch import Receipts
 from tallystick.protocol.canonical import encode
 from tallystick.protocol.errors import Damaged
 from tallystick.protocol.receipt import Receipt
-from tallystick.verify import Verdict, Verified, verify_receipt, verify_state
+from tallystick.verify import Verdict, Verified, verify_batch, verify_receipt, verify_state
 
 RECEIPT_BYTES_MAX = 4 * 1024
 WITH_STATE_BYTES_MAX = 8 * 1024
@@ -148,3 +149,29 @@ def test_a_changed_file_gives_no_receipt(world: World, sql: str) -> None:
     with world.ledger.view() as view, pytest.raises(Damaged):
         made: Receipt = view.receipt(index, note)
         raise AssertionError(made)
+
+
+def test_a_whole_transaction_at_once(world: World) -> None:
+    """A thousand receipts' worth in one, whichever entry of it is named."""
+    note = world.note()
+    for index in (world.ledger.head.size - 2, world.ledger.head.size - 150, 0):
+        with world.ledger.view() as view:
+            segment = view.segment(index)
+            data = encode(view.batch_receipt(index, note))
+            assert encode(view.batch_receipt(segment.first, note)) == data
+            receipts = Receipts(segment.data, data)
+            verified = verify_batch(segment.data, data, world.policy())
+            for n in range(len(receipts)):
+                made = encode(receipts.receipt(n))
+                assert made == encode(view.receipt(segment.first + n, note))
+        refused = [each for each in verified.outcomes if each != "accepted"]
+        assert verified.verdict is (Verdict.REFUSED if refused else Verdict.ACCEPTED)
+        assert verified.first == segment.first
+
+
+def test_no_batch_receipt_of_what_is_not_there(world: World) -> None:
+    note, size = world.note(), world.ledger.head.size
+    with world.ledger.view() as view:
+        for index in (-1, size - 1, size):
+            with pytest.raises(LookupError):
+                view.batch_receipt(index, note)

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from tallystick.protocol import merkle
 from tallystick.protocol.errors import VerificationFailed
-from tallystick.protocol.multiproof import prove_some, root_from_some
+from tallystick.protocol.multiproof import (
+    around,
+    levels_over,
+    path_over,
+    prove_some,
+    root_from_some,
+)
 
 LEAVES = [merkle.leaf_hash(sha256(b"leaf %d" % n).digest()) for n in range(200)]
 
@@ -66,3 +72,37 @@ def test_a_hash_has_32_bytes() -> None:
         root_from_some([LEAVES[0]], [0], 2, [b"short"])
     with pytest.raises(VerificationFailed, match="32"):
         root_from_some([b"short"], [0], 1, [])
+
+
+@given(st.integers(1, len(LEAVES)), st.data())
+def test_neighbours_have_the_same_proof_and_give_each_path(size: int, data: st.DataObject) -> None:
+    first = data.draw(st.integers(0, size - 1))
+    end = data.draw(st.integers(first + 1, size))
+    tree, shown = LEAVES[:size], LEAVES[first:end]
+    proof = prove_some(tree, range(first, end))
+    nodes = around(first, end, size)
+    assert [merkle.root(tree[at << level : (at + 1) << level]) for level, at in nodes] == proof
+    levels = levels_over(shown, first, size, proof)
+    assert levels[-1] == (0, [merkle.root(tree)])
+    for index in range(first, end):
+        assert path_over(levels, index, size) == merkle.path(tree, index)
+    for n in range(len(proof)):
+        with pytest.raises(VerificationFailed, match="fewer"):
+            levels_over(shown, first, size, proof[:n])
+        spoilt = [*proof[:n], bytes(32), *proof[n + 1 :]]
+        assert levels_over(shown, first, size, spoilt)[-1][1] != [merkle.root(tree)]
+    with pytest.raises(VerificationFailed, match="more"):
+        levels_over(shown, first, size, [*proof, bytes(32)])
+
+
+@pytest.mark.parametrize(("count", "first", "size"), [(0, 0, 3), (1, -1, 3), (2, 2, 3), (1, 3, 3)])
+def test_neighbours_lie_in_the_tree(count: int, first: int, size: int) -> None:
+    with pytest.raises(VerificationFailed, match="leaves from"):
+        levels_over(LEAVES[:count], first, size, [])
+    with pytest.raises(ValueError, match="no leaves"):
+        around(first, first + count, size)
+
+
+def test_a_short_hash_beside_neighbours_is_refused() -> None:
+    with pytest.raises(VerificationFailed, match="has not 32"):
+        levels_over(LEAVES[:1], 0, 2, [b"short"])

@@ -26,7 +26,7 @@ class Case:
 
     name: str
     kind: str
-    """receipt, state, note, equivocation, presentation or slip."""
+    """receipt, state, batch, note, equivocation, presentation or slip."""
     data: bytes
     expect: str
     """The verdict where it passes (for a note its as-of, for a proof its kind), else the error."""
@@ -43,6 +43,8 @@ class Case:
     audience: str | None = None
     purpose: str | None = None
     """Of a presentation: the reader who asks, and for what."""
+    transaction: str | None = None
+    """Of a batch receipt: the name of the transaction that the reader has."""
 
     @property
     def passes(self) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 from nacl.signing import SigningKey
 
 from tallystick.protocol import merkle, page, statemap
+from tallystick.protocol.batch import BatchReceipt
 from tallystick.protocol.canonical import Record, builtins, encode
 from tallystick.protocol.checkpoint import (
     Checkpoint,
@@ -34,6 +35,7 @@ from tallystick.protocol.genesis import (
     log_origin,
     read_genesis,
 )
+from tallystick.protocol.multiproof import prove_some
 from tallystick.protocol.receipt import (
     PagePath,
     Receipt,
@@ -277,6 +279,26 @@ class Chain:
             log_path=self.log_path(index),
             checkpoint=note,
             state=None if key is None else self.state(key),
+        )
+
+    def transaction(self, first: int) -> bytes:
+        """The bytes of the transaction whose first item is at `first`."""
+        header, signature = self.sent[first].header, self.sent[first].signature
+        items = [self.sent[first + n].item for n in range(header.count)]
+        return encode({"header": header, "items": items, "signature": signature})
+
+    def batch(self, first: int, note: str) -> BatchReceipt:
+        """The batch receipt of the transaction whose first item is at `first`."""
+        end = first + self.sent[first].header.count
+        entries = [leaf for leaf in self.leaves[first:end] if isinstance(leaf, Entry)]
+        return BatchReceipt(
+            format="tallystick/batch-receipt/v1",
+            first=first,
+            block=entries[0].block,
+            at=entries[0].at,
+            refused={str(e.n): e.outcome for e in entries if e.outcome != ACCEPTED},
+            path=prove_some(self._hashes, range(first, end)),
+            checkpoint=note,
         )
 
     def state(self, key: str) -> StateProof:

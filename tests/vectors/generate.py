@@ -1,8 +1,7 @@
 """Write the vectors: ``python tests/vectors/generate.py``. The same bytes on every machine.
 
-Documents lie in ``receipts``, ``states``, ``notes``, ``equivocations``, ``presentations`` and
-``slips``, each in ``pass`` or ``fail``; `index.json` says how each is looked at and what must come
-of it. See docs/spec/README.md.
+Documents lie in folders by kind, ``receipts``, ``states`` and so on, each in ``pass`` or ``fail``;
+`index.json` says how each is looked at and what must come of it. See docs/spec/README.md.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from vectors import attacks, cases, modules, presentations, proofs, state_attacks  # noqa: E402  # found above
+from vectors import attacks, batches, cases, modules, presentations, proofs, state_attacks  # noqa: E402  # found above
 from vectors.cases import Case  # noqa: E402  # as above
 from vectors.world import build  # noqa: E402  # as above
 
@@ -26,6 +25,7 @@ from tallystick.protocol.canonical import encode  # noqa: E402  # as above
 FOLDERS = {
     "receipt": "receipts",
     "state": "states",
+    "batch": "batches",
     "note": "notes",
     "equivocation": "equivocations",
     "presentation": "presentations",
@@ -38,6 +38,7 @@ def files() -> dict[str, bytes]:
     world = build()
     made = {f"policies/{name}.json": encode(p) for name, p in cases.policies().items()}
     made |= {f"at-hand/{name}.txt": note.encode() for name, note in cases.notes(world).items()}
+    made |= {f"transactions/{name}.json": tx for name, tx in batches.transactions(world).items()}
     for name, value in modules.modules(world).items():
         made[f"modules/{name}.json"] = _pretty(value)
     shown = presentations.Shown()
@@ -46,6 +47,8 @@ def files() -> dict[str, bytes]:
         cases.passing(world),
         attacks.failing(world),
         state_attacks.failing_below(world),
+        batches.passing(world),
+        batches.failing(world),
         proofs.notes(world),
         proofs.equivocations(world),
         presentations.presentations(shown),
@@ -76,6 +79,8 @@ def _described(case: Case, path: str) -> dict[str, Any]:
         looked_at["about"] = case.about
     if case.audience is not None and case.purpose is not None:
         looked_at |= {"audience": case.audience, "purpose": case.purpose}
+    if case.transaction is not None:
+        looked_at["transaction"] = f"transactions/{case.transaction}.json"
     if case.checkpoint is not None:
         looked_at["checkpoint"] = f"at-hand/{case.checkpoint}.txt"
     expected: dict[str, Any] = {"expect": case.expect}

@@ -17,11 +17,13 @@ from tallystick.ledger.sqlite import FILE
 from tallystick.ledger.staged import VerifiedRows, slot_place
 from tallystick.ledger.store import Connection
 from tallystick.protocol import merkle, page, statemap, tiles
+from tallystick.protocol.batch import BatchReceipt
 from tallystick.protocol.canonical import Raw, Record, decode, encode, parse
 from tallystick.protocol.checkpoint import parse_checkpoint, parse_note
-from tallystick.protocol.entry import BlockLeaf, Entry, entry_leaf_hashes
+from tallystick.protocol.entry import ACCEPTED, BlockLeaf, Entry, entry_leaf_hashes
 from tallystick.protocol.errors import Damaged, Malformed, VerificationFailed
 from tallystick.protocol.keys import verify_signature
+from tallystick.protocol.multiproof import levels_over
 from tallystick.protocol.receipt import PagePath, Receipt, StateDocument, StateProof
 from tallystick.protocol.statemap import MapProof
 from tallystick.protocol.transaction import (
@@ -66,18 +68,10 @@ def prove_entry(
 ) -> Receipt:
     """The receipt of entry `index` under `note`."""
     checkpoint = parse_checkpoint(parse_note(note).text)
-    if not 0 <= index < checkpoint.size:
-        raise LookupError(f"entry {index} is not under a checkpoint of size {checkpoint.size}")
-    segment = store.segment(index)
-    if segment is None:
-        raise Damaged(f"{store.path} lacks the transaction of entry {index}")
+    segment = _segment_of(store, index, checkpoint.size)
     parts, hashes, outcomes = read_segment(segment, store.path)
     n = index - segment.first
-    if n >= len(hashes):
-        record = store.record(segment.block)
-        if index != record.size - 1 or n > len(hashes):
-            raise Damaged(f"{store.path} lacks the transaction of entry {index}")
-        raise LookupError(f"index {index} is a block's leaf, no entry")
+    _check_within(store, segment, index, len(hashes))
     entry = Entry(
         kind="entry",
         block=segment.block,
@@ -108,6 +102,50 @@ def prove_entry(
         checkpoint=note.decode(),
         state=state,
     )
+
+
+def prove_batch(store: Connection, index: int, note: bytes) -> BatchReceipt:
+    """The batch receipt, under `note`, of the transaction that has entry `index`."""
+    checkpoint = parse_checkpoint(parse_note(note).text)
+    segment = _segment_of(store, index, checkpoint.size)
+    parts, hashes, outcomes = read_segment(segment, store.path)
+    _check_within(store, segment, index, len(hashes))
+    tx_id = _check_signed(store, segment, parts, hashes)
+    at, first, end = _time_of(store, segment.block), segment.first, segment.first + len(hashes)
+    if end > checkpoint.size:
+        raise Damaged(f"{store.path}: a checkpoint of {checkpoint.size} ends within a transaction")
+    leaves = entry_leaf_hashes(segment.block, at, tx_id, hashes, outcomes)
+    path = tiles.range_path(store, first, end, checkpoint.size)
+    if levels_over(leaves, first, checkpoint.size, path)[-1][1] != [checkpoint.root]:
+        raise Damaged(f"{store.path}: the entries from {first} on are not what the log commits to")
+    return BatchReceipt(
+        format="tallystick/batch-receipt/v1",
+        first=first,
+        block=segment.block,
+        at=at,
+        refused={str(n): each for n, each in enumerate(outcomes) if each != ACCEPTED},
+        path=path,
+        checkpoint=note.decode(),
+    )
+
+
+def _segment_of(store: Connection, index: int, size: int) -> Segment:
+    if not 0 <= index < size:
+        raise LookupError(f"entry {index} is not under a checkpoint of size {size}")
+    segment = store.segment(index)
+    if segment is None:
+        raise Damaged(f"{store.path} lacks the transaction of entry {index}")
+    return segment
+
+
+def _check_within(store: Connection, segment: Segment, index: int, count: int) -> None:
+    """The transaction found for an index has it: of a block's leaf it is the one before."""
+    n = index - segment.first
+    if n >= count:
+        record = store.record(segment.block)
+        if index != record.size - 1 or n > count:
+            raise Damaged(f"{store.path} lacks the transaction of entry {index}")
+        raise LookupError(f"index {index} is a block's leaf, no entry")
 
 
 def prove_row(

@@ -17,6 +17,7 @@ from tallystick.ledger.receipts import (
     check_block,
     check_seen,
     check_segment,
+    prove_batch,
     prove_entry,
     prove_page,
     prove_row,
@@ -25,6 +26,7 @@ from tallystick.ledger.records import BlockRecord, Head, Segment
 from tallystick.ledger.sqlite import naming_the_file
 from tallystick.ledger.staged import VerifiedRows
 from tallystick.ledger.store import Snapshot
+from tallystick.protocol.batch import BatchReceipt
 from tallystick.protocol.canonical import decoder
 from tallystick.protocol.errors import Damaged
 from tallystick.protocol.genesis import Genesis
@@ -50,10 +52,12 @@ class View:
         with self._naming():
             return self._rows.get(key, kind)
 
-    def scan(self, kind: type[R], prefix: str) -> Iterator[R]:
-        """Rows of the map whose id starts with `prefix`, by id."""
+    def scan(self, kind: type[R], prefix: str, after: str = "") -> Iterator[R]:
+        """Rows of the map whose id starts with `prefix`, by id, those behind id `after`."""
         read = decoder(kind).decode
-        for key, data in self._snapshot.scan(row_key(kind.KIND, prefix)):
+        for key, data in self._snapshot.scan(
+            row_key(kind.KIND, prefix), row_key(kind.KIND, after) if after else ""
+        ):
             with self._naming():
                 self._rows.check(key, data)
             yield read(data)
@@ -133,6 +137,11 @@ class View:
         """
         with self._naming():
             return prove_entry(self._snapshot, self._rows, self.network, index, note, row=row)
+
+    def batch_receipt(self, index: int, note: bytes) -> BatchReceipt:
+        """The batch receipt of the transaction that has this entry, under a checkpoint note."""
+        with self._naming():
+            return prove_batch(self._snapshot, index, note)
 
     def state_proof(self, key: Key, row_key_text: str) -> StateProof:
         """The proof of a row, or of its absence, at the head."""

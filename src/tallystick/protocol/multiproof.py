@@ -79,3 +79,65 @@ def _ascending(indices: Sequence[int], size: int) -> bool:
             return False
         before = index
     return True
+
+
+# ------------------------------------------------------------------------- leaves side by side
+#
+# Of neighbouring leaves the same proof has at most two hashes a level, and arrays do for a table.
+
+Levels = list[tuple[int, list[bytes]]]
+"""From the leaves to the root: the index of the first known node of a level, and the nodes."""
+
+
+def around(first: int, end: int, size: int) -> list[tuple[int, int]]:
+    """The (level, index) of the hashes that prove the leaves [first, end), as `prove_some` has."""
+    if not 0 <= first < end <= size:
+        raise ValueError(f"no leaves [{first}, {end}) in a tree of {size}")
+    nodes, level, left, right, last = list[tuple[int, int]](), 0, first, end - 1, size - 1
+    while last:
+        if left & 1:
+            nodes.append((level, left - 1))
+        if not right & 1 and right < last:
+            nodes.append((level, right + 1))
+        level, left, right, last = level + 1, left >> 1, right >> 1, last >> 1
+    return nodes
+
+
+def levels_over(
+    leaf_hashes: Sequence[bytes], first: int, size: int, proof: Sequence[bytes]
+) -> Levels:
+    """All nodes that neighbouring leaves from `first` on and their proof make up; the last is the
+    root of the tree of `size` leaves, if these are leaves of it."""
+    if not leaf_hashes or not 0 <= first <= size - len(leaf_hashes):
+        raise VerificationFailed(
+            f"no {len(leaf_hashes)} leaves from {first} of {size}", path="path"
+        )
+    if any(len(digest) != HASH_BYTES for digest in proof):
+        raise VerificationFailed(f"a hash that has not {HASH_BYTES} bytes", path="path")
+    siblings = iter(proof)
+    levels, nodes, left, last = Levels(), list(leaf_hashes), first, size - 1
+    while last:
+        if left & 1:
+            left -= 1
+            nodes.insert(0, _next(siblings))
+        if len(nodes) & 1 and left + len(nodes) <= last:
+            nodes.append(_next(siblings))
+        levels.append((left, nodes))
+        above = pair_up(nodes)
+        if len(nodes) & 1:
+            above.append(nodes[-1])  # alone at the end of its level: moves up unhashed
+        nodes, left, last = above, left >> 1, last >> 1
+    if next(siblings, None) is not None:
+        raise VerificationFailed("the path has more hashes than it needs", path="path")
+    levels.append((0, nodes))
+    return levels
+
+
+def path_over(levels: Levels, index: int, size: int) -> list[bytes]:
+    """The inclusion path of one of these leaves, as `merkle.path` has it."""
+    found, last = list[bytes](), size - 1
+    for left, nodes in levels[:-1]:
+        if index ^ 1 <= last:
+            found.append(nodes[(index ^ 1) - left])
+        index, last = index >> 1, last >> 1
+    return found

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tallystick.protocol import merkle
+from tallystick.protocol import merkle, multiproof
 from tallystick.protocol.canonical import INTEGER_MAX
 from tallystick.protocol.errors import Malformed
 from tallystick.protocol.merkle import HASH_BYTES
@@ -146,6 +146,12 @@ def inclusion_paths(reader: TileReader, indexes: Sequence[int], size: int) -> li
     """Paths of many leaves under one root, reading and hashing each tile once."""
     tiles = _Tiles(reader, size)
     return [[tiles.node(*node) for node in merkle.path_nodes(index, size)] for index in indexes]
+
+
+def range_path(reader: TileReader, first: int, end: int, size: int) -> list[bytes]:
+    """The hashes that prove the leaves [first, end) side by side, see `multiproof.around`."""
+    tiles = _Tiles(reader, size)
+    return [tiles.node(*node) for node in multiproof.around(first, end, size)]
 
 
 def consistency_path(reader: TileReader, old_size: int, new_size: int) -> list[bytes]:

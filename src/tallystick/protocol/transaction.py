@@ -176,21 +176,13 @@ def parse_transaction(
 
     Nothing that this gives may be executed before `Transaction.verify`.
     """
-    if len(data) > TRANSACTION_BYTES_MAX:  # 1
-        raise Malformed(f"transaction has {len(data)} bytes, more than {TRANSACTION_BYTES_MAX}")
-    wire = parse(data, _Wire)
-    if _assemble(bytes(wire.header), bytes(wire.items), wire.signature) != data:
-        raise Malformed("not the canonical encoding of a transaction")
-    try:
-        header = decode(bytes(wire.header), Header)  # 2
-    except Malformed as error:
-        raise Malformed(error.detail, path=f"header/{error.path}".rstrip("/")) from None
+    header, raw, signature = split_transaction(data)  # 1, 2
     if header.network != network:
         raise VerificationFailed("this transaction is for another network", path="header/network")
     schema = schemas.get(header.action)  # 3
     if schema is None:
         raise Malformed(f"no action {header.action} here", path="header/action")
-    items, encoded = _read_items(bytes(wire.items), schema)  # 4
+    items, encoded = _read_items(raw, schema)  # 4
     prefix = _ITEM_CONTEXT
     hashes = [sha256(prefix + item).digest() for item in encoded]  # `item_hash`, a thousand times
     if header.count != len(items):  # 5
@@ -207,9 +199,26 @@ def parse_transaction(
         tx_id=transaction_id(message),
         items=items,
         item_hashes=hashes,
-        signature=wire.signature,
+        signature=signature,
         valid_until=parse_instant(header.valid_until),
     )
+
+
+def split_transaction(data: bytes) -> tuple[Header, bytes, bytes]:
+    """Header, the items' bytes and the signature of a transaction spelled in its one way.
+
+    The items are any JSON so far: whoever calls this reads them himself.
+    """
+    if len(data) > TRANSACTION_BYTES_MAX:
+        raise Malformed(f"transaction has {len(data)} bytes, more than {TRANSACTION_BYTES_MAX}")
+    wire = parse(data, _Wire)
+    if _assemble(bytes(wire.header), bytes(wire.items), wire.signature) != data:
+        raise Malformed("not the canonical encoding of a transaction")
+    try:
+        header = decode(bytes(wire.header), Header)
+    except Malformed as error:
+        raise Malformed(error.detail, path=f"header/{error.path}".rstrip("/")) from None
+    return header, bytes(wire.items), wire.signature
 
 
 def _read_items(data: bytes, schema: type[Item]) -> tuple[list[Any], list[bytes]]:

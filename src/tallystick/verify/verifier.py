@@ -1,7 +1,7 @@
 """The offline verifier: is a receipt true, and is what it says good now?
 
-It needs a receipt (or a state proof) and a trust policy; no network, no clock, no ledger. The steps
-are numbered here, in the code and in docs/spec/receipt.md; a failure names its step.
+It needs a receipt (a state proof, a batch receipt) and a trust policy; no network, no clock, no
+ledger. The steps are numbered here, in the code and in docs/spec/receipt.md; a failure names its.
 
     the item         1 item hash    2 path (n, count) to the items root
     its transaction  3 header: the network    4 tx_id    5 the sender's signature
@@ -17,18 +17,18 @@ enough to act on is the `Verdict`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from enum import Enum
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from tallystick.protocol import merkle, trust
+from tallystick.protocol.batch import BatchReceipt, Sent, outcomes_of, read_batch, read_sent
 from tallystick.protocol.canonical import encode
 from tallystick.protocol.checkpoint import Checkpoint, Note, parse_checkpoint, parse_note
-from tallystick.protocol.entry import ACCEPTED, BlockLeaf, Entry
+from tallystick.protocol.entry import ACCEPTED, Entry, entry_leaf_hashes
 from tallystick.protocol.errors import Malformed, VerificationFailed
 from tallystick.protocol.keys import verify_signature
+from tallystick.protocol.multiproof import levels_over
 from tallystick.protocol.receipt import (
     Receipt,
     StateProof,
@@ -37,65 +37,22 @@ from tallystick.protocol.receipt import (
     verify_row,
     verify_row_key,
 )
-from tallystick.protocol.row import Row
-from tallystick.protocol.transaction import Header, item_hash, signing_bytes, transaction_id
+from tallystick.protocol.transaction import (
+    Header,
+    item_hash,
+    items_root,
+    signing_bytes,
+    transaction_id,
+)
 from tallystick.protocol.trust import TrustPolicy, Vouched
 from tallystick.protocol.values import format_instant, parse_instant
+from tallystick.verify.steps import Step, Steps
+from tallystick.verify.verdicts import Asked, State, Verdict, judge
 
 SIGNATURES_CACHED_MAX = 4_096
 """Headers whose signature is remembered: a batch of receipts shares them."""
 CHECKPOINTS_CACHED_MAX = 256
 """Notes that are remembered as vouched for, at most 16 KiB each."""
-CLOCK_AHEAD_SECONDS_MAX = 60
-"""How far the keepers' clocks may be ahead of the reader's before their as-of means nothing."""
-
-
-class Verdict(Enum):
-    """What to do with a receipt; `exit_code` is that of ``tally verify``."""
-
-    GOOD = (0, "authentic, accepted and good")
-    ACCEPTED = (0, "authentic and accepted")
-    REFUSED = (3, "authentic, but the ledger refused it")
-    NOT_GOOD = (3, "authentic, but its state is no longer good")
-    EXPIRED = (3, "authentic, but it has run out")
-    ABSENT = (3, "authentic: there is no such thing")
-    STALE = (3, "authentic, but its status is too old")
-    OTHER = (3, "authentic, but not about what was asked for")
-    NOT_FOR_YOU = (3, "authentic, but shown to another reader or for another purpose")
-    NO_STATUS = (3, "authentic and accepted, but it does not show its status")
-    FALSE = (1, "not what it claims to be: do not rely on it")
-    UNREADABLE = (2, "no receipt that can be read")
-
-    def __init__(self, exit_code: int, text: str) -> None:
-        self.exit_code = exit_code
-        self.text = text
-
-
-class FailedStep(VerificationFailed):
-    """A step did not hold; `step` is its number."""
-
-    def __init__(self, step: int, what: str, detail: str) -> None:
-        super().__init__(detail, path=f"step {step}, {what}")
-        self.step = step
-
-
-class Step(NamedTuple):
-    """A step that held, and what it found, for people."""
-
-    number: int
-    what: str
-    finding: str
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """A row as it stood at the checkpoint; None: it was not there (a number: not issued)."""
-
-    key: str
-    row: dict[str, Any] | None
-    envelope: Row | None
-    block: BlockLeaf
-    as_of: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +76,27 @@ class Verified:
     absent: bool
     """Whether it is proven that there is no such row."""
     verdict: Verdict
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedBatch:
+    """What was proven of a whole transaction."""
+
+    header: Header
+    tx_id: str
+    first: int
+    """Log index of its first entry."""
+    block: int
+    at: str
+    outcomes: tuple[str, ...]
+    """Of each item: ``accepted``, or why it was refused."""
+    size: int
+    keepers: tuple[str, ...]
+    orgs: tuple[str, ...]
+    as_of: int | None
+    verdict: Verdict
+    """``ACCEPTED`` if every item was, else ``REFUSED``."""
     steps: tuple[Step, ...]
 
 
@@ -152,16 +130,18 @@ def verify_state(
     return Verifier(policy, checkpoint).state(data, now=now, about=about)
 
 
-def verdict(outcome: Verified | Malformed | VerificationFailed) -> Verdict:
+def verify_batch(
+    transaction: bytes, data: bytes, policy: TrustPolicy, *, checkpoint: bytes | None = None
+) -> VerifiedBatch:
+    """Verify what became of a whole transaction, given its bytes: steps 1 to 10 for all items."""
+    return Verifier(policy, checkpoint).batch(transaction, data)
+
+
+def verdict(outcome: Verified | VerifiedBatch | Malformed | VerificationFailed) -> Verdict:
     """The verdict on one document, whether it was verified or what it failed with."""
-    if isinstance(outcome, Verified):
+    if isinstance(outcome, Verified | VerifiedBatch):
         return outcome.verdict
     return Verdict.FALSE if isinstance(outcome, VerificationFailed) else Verdict.UNREADABLE
-
-
-def worst(verdicts: Iterable[Verdict]) -> int:
-    """The exit code of many documents: false, then unreadable, then not to be acted on."""
-    return max((found.exit_code for found in verdicts), key=(0, 3, 2, 1).index, default=2)
 
 
 class Verifier:
@@ -189,7 +169,7 @@ class Verifier:
         """Verify a receipt; see `verify_receipt`."""
         receipt = read_receipt(data)
         note, checkpoint = _read_note(receipt.checkpoint.encode())
-        with _Steps() as steps:
+        with Steps() as steps:
             tx_id = self._verify_item(receipt, steps)  # 1 to 6
             steps.at(7, "log path")
             leaf, path = merkle.leaf_hash(encode(receipt.entry)), receipt.log_path
@@ -199,8 +179,8 @@ class Verifier:
             state = None
             if receipt.state is not None:
                 state = self._verify_state(receipt.state, vouched, receipt.index, steps)
-        asked = _Asked(status, now, about)
-        judged = _judge(self._policy, receipt.entry.outcome, state, asked)
+        asked = Asked(status, now, about)
+        judged = judge(self._policy, receipt.entry.outcome, state, asked)
         return replace(
             _verified(vouched, state, judged, steps),
             item=receipt.item,
@@ -214,13 +194,60 @@ class Verifier:
         """Verify a state proof by itself; see `verify_state`."""
         document = read_state(data)
         note, _ = _read_note(document.checkpoint.encode())
-        with _Steps() as steps:
+        with Steps() as steps:
             vouched = self._verify_note(note, steps)  # 8 to 10
             state = self._verify_state(document.state, vouched, None, steps)
-        judged = _judge(self._policy, ACCEPTED, state, _Asked(True, now, about))
+        judged = judge(self._policy, ACCEPTED, state, Asked(True, now, about))
         return _verified(vouched, state, judged, steps)
 
-    def _verify_item(self, receipt: Receipt, steps: _Steps) -> str:
+    def batch(self, transaction: bytes, data: bytes) -> VerifiedBatch:
+        """Verify a batch receipt; see `verify_batch`."""
+        sent, batch = read_sent(transaction), read_batch(data)
+        note, checkpoint = _read_note(batch.checkpoint.encode())
+        count = len(sent.item_hashes)
+        with Steps() as steps:
+            outcomes, leaves = self._verify_sent(sent, batch, steps)  # 1 to 6
+            steps.at(7, "log path")
+            levels = levels_over(leaves, batch.first, checkpoint.size, batch.path)
+            if levels[-1][1] != [checkpoint.root]:
+                raise VerificationFailed("path does not lead to the root", path="path")
+            end = batch.first + count - 1
+            steps.done(f"entries {batch.first} to {end} of {checkpoint.size}")
+            vouched = self._verify_note(note, steps)  # 8 to 10
+        return VerifiedBatch(
+            header=sent.header,
+            tx_id=sent.tx_id,
+            first=batch.first,
+            block=batch.block,
+            at=batch.at,
+            outcomes=tuple(outcomes),
+            size=checkpoint.size,
+            keepers=vouched.keepers,
+            orgs=vouched.orgs,
+            as_of=vouched.as_of,
+            verdict=Verdict.REFUSED if batch.refused else Verdict.ACCEPTED,
+            steps=tuple(steps.held),
+        )
+
+    def _verify_sent(
+        self, sent: Sent, batch: BatchReceipt, steps: Steps
+    ) -> tuple[list[str], list[bytes]]:
+        count = len(sent.item_hashes)
+        steps.at(1, "item hash")
+        steps.done(f"of {count} items")
+        steps.at(2, "items root")
+        if sent.header.count != count or sent.header.root != items_root(sent.item_hashes):
+            raise VerificationFailed("the header is not of these items")
+        steps.done(f"all {count} items")
+        self._verify_header(sent.header, sent.message, sent.tx_id, sent.signature, steps)  # 3 to 5
+        steps.at(6, "leaf")
+        parse_instant(batch.at)
+        outcomes = outcomes_of(batch, count)
+        steps.done(f"{count - len(batch.refused)} accepted at {batch.at} in block {batch.block}")
+        leaves = entry_leaf_hashes(batch.block, batch.at, sent.tx_id, sent.item_hashes, outcomes)
+        return outcomes, leaves
+
+    def _verify_item(self, receipt: Receipt, steps: Steps) -> str:
         header, entry = receipt.header, receipt.entry
         steps.at(1, "item hash")
         digest = item_hash(encode(receipt.item))
@@ -229,17 +256,9 @@ class Verifier:
         leaf = merkle.leaf_hash(digest)  # the leaf's data is the hash: a sibling shows no item
         merkle.verify_path(leaf, entry.n, header.count, receipt.item_path, header.root)
         steps.done(f"item {entry.n} of {header.count}")
-        steps.at(3, "header")
-        if header.network != self._policy.network:
-            raise VerificationFailed(f"of network {header.network.hex()}, not of the policy's")
-        steps.done(f"{header.action} by {header.sender}")
-        steps.at(4, "tx_id")
         message = signing_bytes(header)
         tx_id = transaction_id(message)
-        steps.done(tx_id)
-        steps.at(5, "signature")
-        self._verify_signature(header.key, message, receipt.signature)
-        steps.done(f"by key {header.key.hex()}")
+        self._verify_header(header, message, tx_id, receipt.signature, steps)  # 3 to 5
         steps.at(6, "leaf")
         if entry.tx != tx_id or entry.item != digest:
             raise VerificationFailed("the entry is not of this item and transaction")
@@ -247,7 +266,20 @@ class Verifier:
         steps.done(f"{entry.outcome} at {entry.at} in block {entry.block}")
         return tx_id
 
-    def _verify_note(self, note: Note, steps: _Steps) -> Vouched:
+    def _verify_header(
+        self, header: Header, message: bytes, tx_id: str, signature: bytes, steps: Steps
+    ) -> None:
+        steps.at(3, "header")
+        if header.network != self._policy.network:
+            raise VerificationFailed(f"of network {header.network.hex()}, not of the policy's")
+        steps.done(f"{header.action} by {header.sender}")
+        steps.at(4, "tx_id")
+        steps.done(tx_id)
+        steps.at(5, "signature")
+        self._verify_signature(header.key, message, signature)
+        steps.done(f"by key {header.key.hex()}")
+
+    def _verify_note(self, note: Note, steps: Steps) -> Vouched:
         steps.at(8, "checkpoint")
         checkpoint = trust.verify_origin(self._policy, note)
         if self._at_hand is not None:
@@ -280,7 +312,7 @@ class Verifier:
         raise VerificationFailed("the checkpoint at hand has another root at this size")
 
     def _verify_state(
-        self, proof: StateProof, vouched: Vouched, index: int | None, steps: _Steps
+        self, proof: StateProof, vouched: Vouched, index: int | None, steps: Steps
     ) -> State:
         checkpoint, block = vouched.checkpoint, proof.block_leaf
         steps.at(11, "block leaf")
@@ -307,44 +339,7 @@ class Verifier:
         return State(proof.key, proof.row, envelope, block, as_of)
 
 
-class _Asked(NamedTuple):
-    """What the reader wants to know besides whether it is true."""
-
-    status: bool
-    now: int | None
-    about: str | None
-
-
-def _judge(policy: TrustPolicy, outcome: str, state: State | None, asked: _Asked) -> Verdict:
-    """Whether to act on what was proven. An unasked status can only speak against it."""
-    if outcome != ACCEPTED:
-        return Verdict.REFUSED
-    if state is None:
-        return Verdict.NO_STATUS if asked.status or asked.about else Verdict.ACCEPTED
-    if asked.about is not None and state.key.partition("/")[2] != asked.about:
-        return Verdict.OTHER
-    row, against = state.envelope, _speaks_against(policy, state, asked)
-    if against is not None:
-        return against
-    if row is None:
-        return Verdict.ABSENT
-    return Verdict.GOOD if asked.status else Verdict.ACCEPTED  # nobody asked how old its state is
-
-
-def _speaks_against(policy: TrustPolicy, state: State, asked: _Asked) -> Verdict | None:
-    row, now = state.envelope, asked.now
-    if row is not None and not row.good:
-        return Verdict.NOT_GOOD
-    until = row.until if row else None
-    if until is not None and max(state.as_of, now or 0) >= parse_instant(until):
-        return Verdict.EXPIRED
-    age_seconds = now - state.as_of if asked.status and now is not None else 0
-    if not -CLOCK_AHEAD_SECONDS_MAX <= age_seconds <= policy.status_max_age_seconds:
-        return Verdict.STALE
-    return None
-
-
-def _verified(vouched: Vouched, state: State | None, judged: Verdict, steps: _Steps) -> Verified:
+def _verified(vouched: Vouched, state: State | None, judged: Verdict, steps: Steps) -> Verified:
     return Verified(
         size=vouched.checkpoint.size,
         keepers=vouched.keepers,
@@ -356,27 +351,6 @@ def _verified(vouched: Vouched, state: State | None, judged: Verdict, steps: _St
         verdict=judged,
         steps=tuple(steps.held),
     )
-
-
-class _Steps:
-    """Ticks the steps off, and tells a failure at which one it happened."""
-
-    def __init__(self) -> None:
-        self.held: list[Step] = []
-        self._now = (0, "")
-
-    def at(self, number: int, what: str) -> None:
-        self._now = (number, what)
-
-    def done(self, finding: str) -> None:
-        self.held.append(Step(*self._now, finding))
-
-    def __enter__(self) -> _Steps:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, VerificationFailed):
-            raise FailedStep(*self._now, error.detail) from error
 
 
 @lru_cache(CHECKPOINTS_CACHED_MAX)
