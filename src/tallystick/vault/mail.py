@@ -1,7 +1,8 @@
 """A folder as a letter box: whole files, put there durably, taken once their reader is done.
 
-What is posted here comes from a folder that two machines share, or over HTTP. A file of deliveries holds many, so that one fsync is for all: each is its length in
-decimal, a newline, and its bytes. The same folders serve for signed transactions, one a file.
+Machines share the folder, or post into it over HTTP (`letterbox`). A file of deliveries holds many,
+so that one fsync is for all: each is its length in decimal, a newline, and its bytes. The same
+folders serve for signed transactions, one a file.
 
 Invariant: a file is there whole or not at all, and posting it again changes nothing.
 See docs/spec/delivery.md.
