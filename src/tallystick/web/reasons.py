@@ -47,6 +47,11 @@ class WebReason(Reason):
     READ_ONLY = "web.read_only"
     STOPPED = "web.stopped"
 
+    FALSE = "web.false"
+    ADDRESS_TOO_LONG = "web.address_too_long"
+    FAULT = "web.fault"
+    DAMAGED = "web.damaged"
+
 
 TEXTS: dict[Reason, ReasonText] = {
     WebReason.UNSIGNED: ReasonText(
@@ -198,5 +203,30 @@ TEXTS: dict[Reason, ReasonText] = {
         "the ledger has stopped and takes nothing until it is looked at",
         "联系运维；已确认的内容不会丢失",
         "tell the operator; what was acknowledged is not lost",
+    ),
+    WebReason.FALSE: ReasonText(
+        "所提交内容中的签名或证明不成立",
+        "a signature or a proof in what was sent does not hold",
+        "核对所用密钥，以及签名后内容是否被改动",
+        "check the key, and that nothing was changed after signing",
+    ),
+    WebReason.ADDRESS_TOO_LONG: ReasonText(
+        "请求地址过长",
+        "the address of the request is too long",
+        "缩短查询条件，或分成几次查询",
+        "ask for less at once",
+    ),
+    WebReason.FAULT: ReasonText(
+        "服务内部错误",
+        "an error of this service itself",
+        "提交类请求可能已入账：用同样的内容重试，结果相同；仍出错时把 instance 编号告知运维",
+        "what you submitted may have been entered: the same bytes again give the same answer; "
+        "if it fails again, tell the operator the instance",
+    ),
+    WebReason.DAMAGED: ReasonText(
+        "本服务器的文件已损坏，等待检修",
+        "a file of this server is damaged; it has to be looked at",
+        "联系运维；可改向其他见证方查询",
+        "tell the operator; another keeper may answer meanwhile",
     ),
 }
