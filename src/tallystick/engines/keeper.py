@@ -2,7 +2,9 @@
 
 Its co-signature says: I have executed every entry of this log by my own copy of the rules and found
 the same outcomes and the same roots. If it finds others it stops, writes what it found to a file,
-and says so. It reads a feed on local files here. See docs/spec/keeper.md.
+and says so. What it follows is a `Source`: a feed on local files, or a node over HTTP. It executes
+no further than the checkpoint that it was shown, so that keepers sign the same sizes.
+See docs/spec/keeper.md.
 
 Invariant: it never co-signs what it has not executed and stored, nor a smaller log than before.
 """
@@ -10,10 +12,10 @@ Invariant: it never co-signs what it has not executed and stored, nor a smaller 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from tallystick.durable import read_file, write_file
 from tallystick.engines.clock import Clock
@@ -29,6 +31,7 @@ from tallystick.protocol.canonical import decode, encode
 from tallystick.protocol.checkpoint import (
     NOTE_BYTES_MAX,
     Checkpoint,
+    Note,
     cosign,
     format_checkpoint,
     format_note,
@@ -64,13 +67,61 @@ class Contradiction(VerificationFailed):
         self.evidence = evidence
 
 
+class Source(Protocol):
+    """Whom a keeper follows; believes nothing of it."""
+
+    def genesis(self) -> bytes:
+        """The founding file."""
+
+    def checkpoint(self) -> bytes | None:
+        """The newest signed checkpoint, or None."""
+
+    def blocks(self, after: int, size: int | None) -> Iterator[FeedBlock]:
+        """The blocks after block `after` that are there now, none beyond `size` of the log."""
+
+    def shown(self) -> bytes | None:
+        """What this keeper showed last, if the source keeps it."""
+
+    def show(self, note: bytes) -> None:
+        """Hand over a co-signature."""
+
+
+class FeedSource:
+    """A feed on local files; co-signatures lie in its ``cosigned/``."""
+
+    def __init__(self, folder: Path, key: bytes) -> None:
+        self._feed = FeedReader(folder)
+        self._own = folder / COSIGNED / sha256(key).hexdigest()[:16]
+
+    def genesis(self) -> bytes:
+        return self._feed.genesis()
+
+    def checkpoint(self) -> bytes | None:
+        return self._feed.checkpoint()
+
+    def blocks(self, after: int, size: int | None) -> Iterator[FeedBlock]:
+        for block in self._feed.blocks(after):
+            if size is not None and block.size > size:
+                return
+            yield block
+
+    def shown(self) -> bytes | None:
+        try:
+            return read_file(self._own, NOTE_BYTES_MAX)
+        except OSError:
+            return None
+
+    def show(self, note: bytes) -> None:
+        write_file(self._own, note)
+
+
 class Keeper:
     """One keeper in its own folder."""
 
     def __init__(
         self,
         folder: Path,
-        source: FeedReader,
+        source: Source,
         signer: Signer,
         ledger: Ledger,
         *,
@@ -83,14 +134,16 @@ class Keeper:
         self._signer = signer
         self._clock = clock
         self._find_keepers = find_keepers
-        self._own = source.folder / COSIGNED / sha256(signer.public_key).hexdigest()[:16]
+        self.note: bytes | None = None
+        """The newest checkpoint of what is executed, with our line where we sign."""
+        self._line: tuple[int, str] = (-1, "")
         self._signed = self._last_signed()
 
     @classmethod
     def open(
         cls,
         folder: Path,
-        source: Path,
+        source: Path | Source,
         signer: Signer,
         rules: Rules,
         *,
@@ -103,7 +156,7 @@ class Keeper:
         `find_keepers` says who keeps, by the ledger as it was executed so far: a keeper that is not
         among them yet follows and does not sign.
         """
-        feed = FeedReader(source)
+        feed = FeedSource(source, signer.public_key) if isinstance(source, Path) else source
         if (folder / FILE).exists():
             ledger = Ledger.open(folder, rules)
         else:
@@ -141,13 +194,14 @@ class Keeper:
 
     def step(self) -> int:
         """Follow as far as the source goes, then co-sign if there is reason: blocks executed."""
-        done = 0
-        for block in self._source.blocks(self.ledger.head.block):
+        done, told = 0, self._source.checkpoint()
+        for block in self._source.blocks(self.ledger.head.block, _size_of(told)):
             self._execute(block)
             done += 1
             if self.ledger.store.wal_bytes() > WAL_BYTES_SOFT_MAX:
                 self.ledger.store.checkpoint()
-        self._cosign()
+        if told is not None:
+            self._cosign(told)
         return done
 
     def _execute(self, block: FeedBlock) -> None:
@@ -164,11 +218,8 @@ class Keeper:
         except Difference as found:
             raise self._contradiction(found.what, block, found.told, found.found) from found
 
-    def _cosign(self) -> None:
+    def _cosign(self, data: bytes) -> None:
         """Co-sign the source's newest checkpoint, if it is of a log that we have executed."""
-        data = self._source.checkpoint()
-        if data is None:
-            return
         note = parse_note(data)
         checkpoint, ledger = parse_checkpoint(note.text), self.ledger
         if checkpoint.origin != ledger.origin:
@@ -181,6 +232,8 @@ class Keeper:
         root = tiles.root_at(ledger.store, checkpoint.size)
         if root != checkpoint.root:
             raise self._contradiction_of_note(data, checkpoint, root)
+        if checkpoint.size == ledger.head.size:
+            self._keep_note(note, checkpoint.size)
         now, (size, signed_at) = self._clock.now(), self._signed
         fresh = abs(now - confirmed_at) <= CONFIRMED_SECONDS_MAX
         if checkpoint.size < size or checkpoint.size != ledger.head.size or not fresh:
@@ -194,8 +247,16 @@ class Keeper:
         text = format_checkpoint(checkpoint)
         line = cosign(text, name, self._signer, at)
         write_file(self._folder / SIGNED_FILE, encode([checkpoint.size, at]))
-        self._signed = (checkpoint.size, at)
-        write_file(self._own, format_note(text, [line]).encode())
+        self._signed, self._line = (checkpoint.size, at), (checkpoint.size, line)
+        self._keep_note(note, checkpoint.size)
+        self._source.show(format_note(text, [line]).encode())
+
+    def _keep_note(self, note: Note, size: int) -> None:
+        """What may be shown to those who read here."""
+        lines = [each.line for each in note.signatures]
+        if self._line[0] == size and self._line[1] not in lines:
+            lines.append(self._line[1])
+        self.note = format_note(note.text, lines).encode()
 
     def _last_signed(self) -> tuple[int, int]:
         """Written before each co-signature is shown: after a crash it is too new, never too old.
@@ -208,11 +269,14 @@ class Keeper:
                 size, at = decode(path.read_bytes(), tuple[Count, Count])
             except Malformed as error:
                 raise Damaged(f"{path} is not what was written: {error}") from error
+        shown = self._source.shown()
+        if shown is None:
+            return size, at
         try:
-            note = parse_note(read_file(self._own, NOTE_BYTES_MAX))
+            note = parse_note(shown)
             name, checkpoint = note.signatures[0].name, parse_checkpoint(note.text)
             shown_at = verify_cosignature(note, name, self._signer.public_key)
-        except (OSError, Malformed, VerificationFailed):
+        except (Malformed, VerificationFailed):
             return size, at  # others write there too
         if checkpoint.origin != self.ledger.origin:
             return size, at  # what our key said of another log
@@ -253,3 +317,10 @@ class Keeper:
         write_file(path, encode(evidence | found))
         _log.critical("STOPPED: %s; evidence in %s", detail, path)
         return Contradiction(detail, path)
+
+
+def _size_of(told: bytes | None) -> int | None:
+    """Up to which size a checkpoint says there is something; it is verified before it is signed."""
+    if told is None:
+        return None
+    return parse_checkpoint(parse_note(told).text).size
