@@ -24,7 +24,7 @@ from tallystick.contracts.members import views as member_views
 from tallystick.durable import read_file
 from tallystick.engines.clock import Clock
 from tallystick.engines.embedded import EmbeddedEngine, EngineFigures
-from tallystick.engines.keeper import Keeper
+from tallystick.engines.keeper import Keeper, Source
 from tallystick.engines.publisher import KeeperKey, Publisher
 from tallystick.ledger.engine import Committed, Stopped
 from tallystick.ledger.execute import Why
@@ -39,6 +39,7 @@ from tallystick.protocol.keys import Signer
 from tallystick.protocol.row import row_key
 from tallystick.protocol.transaction import TRANSACTION_BYTES_MAX, Item, sign_transaction
 from tallystick.protocol.values import format_instant
+from tallystick.web.hub import Hub
 
 DOMAINS: Sequence[Domain] = (members.DOMAIN, bills.DOMAIN)
 """Every domain of this build: a new one is a folder and a name here."""
@@ -70,11 +71,20 @@ class Node:
         if log_signer.public_key not in ledger.genesis.log_keys:
             raise ValueError("this is not a log key of the network")
         (self.folder / BOX).mkdir(exist_ok=True)
+        self._hub: Hub | None = None
         self.publisher = Publisher(
-            ledger, log_signer, self.folder / FEED, lambda: live_keepers(ledger), clock
+            ledger,
+            log_signer,
+            self.folder / FEED,
+            lambda: live_keepers(ledger),
+            clock,
+            aligned=self._aligned,
+            on_note=self._tell_note,
         )
         try:
-            self.engine = EmbeddedEngine(ledger, clock=clock, on_commit=self.publisher.wake)
+            self.engine = EmbeddedEngine(
+                ledger, clock=clock, on_commit=self.publisher.wake, before_wal=self._let_go
+            )
         except BaseException:
             self.publisher.close()
             raise
@@ -105,6 +115,8 @@ class Node:
         self._box.join()
         self.engine.close()
         self.publisher.close()
+        if self._hub is not None:
+            self._hub.close()
         self.ledger.close()
 
     def __enter__(self) -> Self:
@@ -131,6 +143,40 @@ class Node:
         if self.publisher.failure is not None:
             raise Stopped(f"publishing has stopped: {self.publisher.failure}")
         return self.engine.submit(data)
+
+    def submit_verified(self, data: bytes) -> Future[Committed]:
+        """The same of a transaction whose signature a process of ours has verified."""
+        if self.publisher.failure is not None:
+            raise Stopped(f"publishing has stopped: {self.publisher.failure}")
+        return self.engine.submit(data, verified=True)
+
+    def listen(self) -> Hub:
+        """Let processes of ours that answer requests connect, from now until `close`."""
+        if self._hub is None:
+            self._hub = Hub(
+                self.folder,
+                submit=self.submit_verified,
+                offer=self.publisher.offer,
+                note=self.publisher.note,
+                sizes=self.publisher.sizes,
+            )
+        return self._hub
+
+    @contextmanager
+    def _aligned(self) -> Iterator[None]:
+        """Between two blocks, with every reader holding this very moment."""
+        with self.engine.held():
+            if self._hub is not None:
+                self._hub.pin(self.ledger.head.size)
+            yield
+
+    def _tell_note(self, size: int) -> None:
+        if self._hub is not None:
+            self._hub.publish(size)
+
+    def _let_go(self) -> None:
+        if self._hub is not None:
+            self._hub.drop()
 
     def sign(
         self,
@@ -251,7 +297,7 @@ def live_keepers(ledger: Ledger) -> list[KeeperKey]:
 
 def open_keeper(
     folder: Path,
-    source: Path,
+    source: Path | Source,
     signer: Signer,
     *,
     network: bytes | None = None,

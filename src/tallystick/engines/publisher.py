@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from tallystick.durable import read_file, write_file
 from tallystick.engines.clock import Clock
+from tallystick.engines.witnessing import AskWitness, Witnessing
 from tallystick.ledger.feed import FeedReader, FeedWriter
 from tallystick.ledger.ledger import Ledger
 from tallystick.protocol import tiles
@@ -77,11 +78,13 @@ class Publisher:
         *,
         aligned: Callable[[], AbstractContextManager[None]] = nullcontext,
         on_note: Callable[[int], None] | None = None,
+        witnesses: Sequence[AskWitness] = (),
     ) -> None:
         """`keepers` says whose co-signatures are gathered; asked again after each block.
 
         `aligned`: within it no block is made, and readers take hold of the moment that is signed.
-        `on_note` is told of each size whose note is new or has more lines.
+        `on_note` is told of each size whose note is new or has more lines. Nobody waits for
+        `witnesses`.
         """
         self._ledger = ledger
         self._signer = signer
@@ -91,6 +94,7 @@ class Publisher:
         self._clock = clock
         self._aligned = aligned
         self._on_note = on_note or (lambda size: None)
+        self._witnesses = Witnessing(ledger, witnesses, self._on_note)
         self._signed_monotonic = -PATIENCE_SECONDS
         self._writer = FeedWriter(folder, (ledger.folder / "genesis.json").read_bytes())
         (folder / COSIGNED).mkdir(exist_ok=True)
@@ -114,6 +118,7 @@ class Publisher:
     def start(self) -> None:
         """Publish from now on; before, the clock must be believed: what is signed has its time."""
         self._thread.start()
+        self._witnesses.start()
 
     def wake(self) -> None:
         """There is a new block."""
@@ -125,6 +130,7 @@ class Publisher:
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join()
+        self._witnesses.close()
         self._writer.close()
 
     def note_for(self, index: int, *, size: int | None = None) -> tuple[bytes, int]:
@@ -143,9 +149,24 @@ class Publisher:
             count, at = max(fitting)
             checkpoint = Checkpoint(self._ledger.origin, at, self._roots[at])
             lines = [line for _, line in self._lines.get(at, {}).values()]
+        named = {self._ledger.origin, *(line.split(" ", 2)[1] for line in lines)}
+        for line in self._witnesses.lines(at):  # a name may stand once: a keeper's word is more
+            if (name := line.split(" ", 2)[1]) not in named:
+                named.add(name)
+                lines.append(line)
         text = format_checkpoint(checkpoint)
         own = sign_note(text, checkpoint.origin, self._signer)
         return format_note(text, [own, *lines]).encode(), count
+
+    def note(self, size: int) -> bytes:
+        """All that is known of a size: keepers' lines, and of the newest our own word of when."""
+        note, _ = self.note_for(-1, size=size)
+        newest, at = self._published
+        if size != newest:
+            return note
+        parsed = parse_note(note)
+        own = cosign(parsed.text, self._ledger.origin, self._signer, at)
+        return format_note(parsed.text, [each.line for each in parsed.signatures] + [own]).encode()
 
     def publish(self, *, patient: bool = True) -> None:
         """One round: blocks, checkpoint, co-signatures. Not `patient`, it waits for no keeper."""
@@ -252,7 +273,9 @@ class Publisher:
             cosign(text, checkpoint.origin, self._signer, now),
         ]
         self._remember(checkpoint)
-        write_file(self._folder / "checkpoint", format_note(text, lines).encode())
+        note = format_note(text, lines).encode()
+        write_file(self._folder / "checkpoint", note)
+        self._witnesses.offer(checkpoint.size, note)
         if checkpoint.size != self._published[0]:
             self._signed_monotonic = time.monotonic()
         self._published = (checkpoint.size, now)

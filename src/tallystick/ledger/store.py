@@ -114,11 +114,11 @@ class Connection:
         """A group of a page."""
         return self.data("SELECT data FROM page_groups WHERE key = ?", key)
 
-    def scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
-        """Rows of the map by key."""
+    def scan(self, prefix: str, after: str = "") -> Iterator[tuple[str, bytes]]:
+        """Rows of the map by key, those behind `after`."""
         rows = self.iterate(
-            "SELECT key, data FROM rows WHERE key >= ? AND key < ? ORDER BY key",
-            *(prefix, prefix + "\U0010ffff"),
+            "SELECT key, data FROM rows WHERE key >= ? AND key < ? AND key > ? ORDER BY key",
+            *(prefix, prefix + "\U0010ffff", after),
         )
         return (self._typed(row, str, bytes) for row in rows)
 

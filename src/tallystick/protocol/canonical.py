@@ -113,6 +113,24 @@ def narrow(value: object, kind: type[T]) -> T:
         raise Malformed(message, path=_pointer(path)) from None
 
 
+def from_texts(values: dict[str, str], kind: type[T]) -> T:
+    """Type the texts of a query string: digits as integers, ``true`` and ``false``, names."""
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `")
+        raise Malformed(message, path=_pointer(path)) from None
+
+
+def schemas(kinds: Iterable[type[Any]], template: str) -> tuple[list[Any], dict[str, Any]]:
+    """JSON Schemas (2020-12) of record types: one a type, and the components they refer to.
+
+    `template` says where a component lies, as ``#/components/schemas/{name}``.
+    """
+    found, components = msgspec.json.schema_components(list(kinds), ref_template=template)
+    return list(found), components
+
+
 def builtins(value: object) -> Any:
     """The value as dicts, lists, strings and integers, as it stands in the JSON text."""
     return msgspec.to_builtins(value, order="sorted")

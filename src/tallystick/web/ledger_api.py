@@ -1,0 +1,463 @@
+"""The API of the ledger itself: transactions in; receipts, rows, blocks and what is public out.
+
+Invariant: a transaction proves itself, and what is answered about it is durable. What is not public
+is read by a right that was looked up first. See docs/spec/http.md.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from starlette.responses import Response
+
+from tallystick.contracts.kit.context import Key, slot_key
+from tallystick.ledger.feed import FeedBlock, pack_frame, read_blocks
+from tallystick.ledger.receipts import read_segment, state_document
+from tallystick.ledger.view import View
+from tallystick.protocol.canonical import Meta, Raw, Record, builtins, decode, encode
+from tallystick.protocol.errors import Malformed, Rejected
+from tallystick.protocol.receipt import Receipt, StateDocument
+from tallystick.protocol.row import Row, row_key
+from tallystick.protocol.transaction import (
+    TRANSACTION_BYTES_MAX,
+    signing_bytes,
+    transaction_id,
+)
+from tallystick.protocol.values import Count, Digest, OrgId, TxId
+from tallystick.web.endpoint import BYTES, JSON, TEXT, Access, Ask, Endpoint, answer, nothing, raw
+from tallystick.web.frames import Told
+from tallystick.web.reasons import WebReason
+
+FEED_BYTES_MAX = 16 * 1024 * 1024
+ROWS_MAX = 1_000
+PROOF_SECONDS = 2
+"""How long a proof of a row may be waited for."""
+LOOKED_MAX = 10_000
+"""Rows that are looked at for one answer, whoever may read them."""
+NUMBERED = "bills.bill"
+"""The kind of row that lies in the slots of pages."""
+NOTE_BYTES_MAX = 16 * 1024
+
+
+class NetworkAnswer(Record):
+    """What a stranger may know of a network."""
+
+    name: str
+    network: Digest
+    origin: str
+    """First line of each checkpoint."""
+    log_keys: list[bytes]
+    block: Count
+    size: Count
+    """Entries and block leaves of the log now."""
+    at: Count
+    """Unix seconds of the last block."""
+    takes_transactions: bool = False
+
+
+class HeadAnswer(Record):
+    """The ledger after its last block."""
+
+    network: Digest
+    block: Count
+    at: Count
+    size: Count
+    root: Digest
+    state: Digest
+
+
+class DryRun(Record):
+    """What would become of each item now."""
+
+    outcomes: list[str]
+    why: dict[str, str] = {}
+
+
+class Held(Record):
+    """A transaction as it lies on the ledger."""
+
+    first: Count
+    block: Count
+    at: Count
+    data: bytes
+    refused: dict[str, str] = {}
+
+
+class RowAnswer(Record):
+    """A row, or that there is none; `proof` where it was asked for."""
+
+    row: dict[str, Any] | None = None
+    proof: StateDocument | None = None
+
+
+class RowsAnswer(Record):
+    """Rows by id; `after` goes on behind the last of them."""
+
+    rows: list[Raw] = []
+    after: str | None = None
+
+
+Wait = Annotated[int, Meta(ge=0, le=30)]
+Flag = Annotated[int, Meta(ge=0, le=1)]
+
+
+class WaitQuery(Record):
+    """How long to wait for a note that meets the node's policy."""
+
+    wait: Wait = 0
+    """Seconds."""
+
+
+class ReceiptQuery(WaitQuery):
+    """Which receipt."""
+
+    row: Annotated[str, Meta(max_length=200)] | None = None
+    """``<kind>/<id>`` of a row whose state is to be proven with it."""
+
+
+class TransactionQuery(Record):
+    """Which transaction: what its sender chose."""
+
+    sender: OrgId
+    idempotency: Annotated[str, Meta(min_length=32, max_length=32, pattern=r"\A[0-9a-f]{32}\Z")]
+    """Of the header, in hex."""
+
+
+class ProofQuery(Record):
+    """Whether to prove it."""
+
+    proof: Flag = 0
+
+
+class RowsQuery(Record):
+    """Which rows."""
+
+    prefix: Annotated[str, Meta(max_length=200)] = ""
+    after: Annotated[str, Meta(max_length=200)] = ""
+    limit: Annotated[int, Meta(ge=1, le=ROWS_MAX)] | None = None
+
+
+class SlotsQuery(Record):
+    """Which numbers of a code."""
+
+    first: Annotated[int, Meta(ge=1, le=9_999_999_999)]
+    last: Annotated[int, Meta(ge=1, le=9_999_999_999)]
+    limit: Annotated[int, Meta(ge=1, le=ROWS_MAX)] | None = None
+
+
+class FeedQuery(Record):
+    """Which blocks."""
+
+    after: Count
+    """The last block that the asker has."""
+    size: Count
+    """No block beyond this size of the log: that of a checkpoint."""
+
+
+# ------------------------------------------------------------------------------------ acts
+
+
+async def submit(ask: Ask) -> Response:
+    """Take a signed transaction and answer once it is durable; the same bytes: the old answer."""
+    return answer(await take(ask.service, ask.body))
+
+
+async def take(service: Any, data: bytes) -> Told:
+    """Verify here, order there."""
+    if service.read_only is not None:
+        raise Rejected(WebReason.READ_ONLY, service.read_only)
+    service.ledger.check(data)
+    told: Told = await service.link.submit(data)
+    return told
+
+
+def dry_run(ask: Ask) -> Response:
+    """Say what would become of each item now; nothing is kept."""
+    why: dict[int, str] = {}
+    outcomes = ask.service.ledger.dry_run(ask.body, ask.service.clock(), why)
+    return answer(DryRun(outcomes=outcomes, why={str(n): each for n, each in why.items()}))
+
+
+async def cosign(ask: Ask) -> Response:
+    """Take a keeper's co-signature."""
+    await ask.service.link.cosigned(ask.body)
+    return nothing()
+
+
+# --------------------------------------------------------------------------------- public
+
+
+async def network(ask: Ask) -> Response:
+    """Which network this is, and how far it is."""
+    ledger = ask.service.ledger
+    with ledger.view() as view:
+        head = view.head
+    return answer(
+        NetworkAnswer(
+            name=ledger.genesis.name,
+            network=ledger.network,
+            origin=ledger.origin,
+            log_keys=list(ledger.genesis.log_keys),
+            block=head.block,
+            size=head.size,
+            at=head.at,
+            takes_transactions=ask.service.read_only is None,
+        )
+    )
+
+
+async def genesis(ask: Ask) -> Response:
+    """The founding file, byte for byte."""
+    return raw(ask.service.ledger.genesis_bytes)
+
+
+async def checkpoint(ask: Ask) -> Response:
+    """The newest checkpoint with all co-signatures that are here, as C2SP has it."""
+    known = ask.service.link.newest()
+    if known is None:
+        raise Rejected(WebReason.NOT_YET, "there is no checkpoint yet")
+    return raw(known.note, TEXT, headers={"Cache-Control": "no-cache"})
+
+
+# -------------------------------------------------------------------------------- receipts
+
+
+async def head(ask: Ask) -> Response:
+    """The ledger after its last block."""
+    with ask.service.view() as view:
+        h = view.head
+    return answer(
+        HeadAnswer(
+            network=h.network, block=h.block, at=h.at, size=h.size, root=h.root, state=h.state
+        )
+    )
+
+
+async def receipt(ask: Ask) -> Response:
+    """The receipt of an entry; with `row`, its state as of the newest proven moment."""
+    service, index = ask.service, ask.path["index"]
+    with service.view() as view:
+        check_entry(ask, view, index)
+    if ask.query.row is not None:
+        return await _receipt_with_row(ask, index, read_key(ask.query.row))
+    _, known = await service.best(index, ask.query.wait)
+    with service.view() as view:
+        return raw(encode(view.receipt(index, known.note)))
+
+
+async def _receipt_with_row(ask: Ask, index: int, key: Key) -> Response:
+    moment, known = await ask.service.proven(index, ask.query.wait)
+    with moment.lock:
+        return raw(encode(moment.view.receipt(index, known.note, row=key)))
+
+
+def transaction_at(ask: Ask) -> Response:
+    """The transaction that has an entry, as it was submitted."""
+    with ask.service.view() as view:
+        check_transaction(ask, view, ask.path["index"])
+        return answer(_held(view, ask.path["index"]))
+
+
+def find_transaction(ask: Ask) -> Response:
+    """What became of a transaction, by the key that its sender chose; 404: it is not here."""
+    query = ask.query
+    if ask.caller.org != query.sender:
+        with ask.service.view() as view:
+            ask.service.readers.all(view, ask.caller)
+    with ask.service.view() as view:
+        seen = view.seen(query.sender, bytes.fromhex(query.idempotency))
+        if seen is None:
+            raise Rejected(WebReason.NOT_FOUND, "no such transaction, or it is older than its key")
+        held = _held(view, seen[1])
+        count = len(read_segment(view.segment(seen[1]))[1])
+    return answer(
+        Told(
+            tx_id=seen[0],
+            first=held.first,
+            count=count,
+            block=held.block,
+            at=held.at,
+            repeated=True,
+            refused=held.refused,
+        )
+    )
+
+
+def _held(view: View, index: int) -> Held:
+    segment = entry_segment(view, index)
+    record = view.block(segment.block)
+    return Held(
+        first=segment.first,
+        block=segment.block,
+        at=record.at if record else 0,
+        data=segment.data,
+        refused=decode(segment.refused, dict[str, str]),
+    )
+
+
+def entry_segment(view: View, index: int) -> Any:
+    """The transaction that has the entry at an index; 404 where there is none."""
+    if not 0 <= index < view.head.size:
+        raise Rejected(WebReason.NOT_FOUND, f"the log has {view.head.size} entries")
+    return view.segment(index)
+
+
+def check_entry(ask: Ask, view: View, index: int) -> None:
+    """The caller may read this entry, or `Rejected`."""
+    segment = entry_segment(view, index)
+    parts, hashes, _ = read_segment(segment)
+    n = index - segment.first
+    if n >= len(hashes):
+        raise Rejected(WebReason.NOT_FOUND, f"index {index} is a block's leaf, no entry")
+    item = decode(bytes(parts.items[n]), dict[str, Any])
+    why = ask.service.readers.entry(view, ask.caller, parts.header, item)
+    ask.service.note_read(f"entry {index}", ask.caller, why)
+
+
+def check_transaction(ask: Ask, view: View, index: int) -> None:
+    """The caller may read the whole transaction: its own, or everybody's."""
+    header = read_segment(entry_segment(view, index))[0].header
+    if ask.caller.org is None or header.sender != ask.caller.org:
+        ask.service.readers.all(view, ask.caller)
+
+
+def tx_id_at(view: View, index: int) -> TxId:
+    """The id of the transaction that has an entry."""
+    header = read_segment(entry_segment(view, index))[0].header
+    return transaction_id(signing_bytes(header))
+
+
+# ------------------------------------------------------------------------------------ rows
+
+
+def read_key(text: str) -> Key:
+    """A row's key: ``<kind>/<id>``, of a numbered thing ``<kind>/<code>:<number>``."""
+    kind, _, row_id = text.partition("/")
+    code, colon, number = row_id.partition(":")
+    numbered = colon and code.isdigit() and number.isdigit() and len(code) == 8
+    if numbered and kind == NUMBERED:
+        return slot_key(int(code), int(number))
+    if not kind or not row_id:
+        raise Malformed("a row's key is <kind>/<id>", path="row")
+    return row_key(kind, row_id)
+
+
+async def row(ask: Ask) -> Response:
+    """One row of the state, or that there is none."""
+    text = f"{ask.path['kind']}/{ask.path['id']}"
+    key, service = read_key(text), ask.service
+    if ask.query.proof:
+        return await _proven_row(ask, key, text)
+    with service.view() as view:
+        found = view.get(key, _kind_of(ask))
+        service.readers.row(view, ask.caller, found, text)
+    return answer(RowAnswer(row=None if found is None else builtins(found)))
+
+
+def _kind_of(ask: Ask) -> type[Row]:
+    kind = ask.service.ledger.rules.kinds.get(ask.path["kind"])
+    if kind is None:
+        raise Rejected(WebReason.NOT_FOUND, "there is no such kind of row", path="kind")
+    return kind
+
+
+async def _proven_row(ask: Ask, key: Key, text: str) -> Response:
+    moment, known = await ask.service.proven(-1, PROOF_SECONDS)
+    with moment.lock:
+        view = moment.view
+        ask.service.readers.row(view, ask.caller, view.get(key, _kind_of(ask)), text)
+        proof = state_document(view.state_proof(key, text), known.note)
+    return answer(RowAnswer(row=proof.state.row, proof=proof))
+
+
+def rows(ask: Ask) -> Response:
+    """Rows of a kind by id, those that the caller may read."""
+    query = ask.query
+    with ask.service.view() as view:
+        each = view.scan(_kind_of(ask), query.prefix, query.after)
+        return answer(_some(ask, view, each, query.limit))
+
+
+def slots(ask: Ask) -> Response:
+    """What befell numbers of a code, those that the caller may read."""
+    query = ask.query
+    kind = ask.service.ledger.rules.kinds[NUMBERED]
+    with ask.service.view() as view:
+        each = view.scan_slots(kind, ask.path["code"], query.first, query.last)
+        return answer(_some(ask, view, each, query.limit))
+
+
+def _some(ask: Ask, view: View, found: Iterator[Row], limit: int | None) -> RowsAnswer:
+    """As many as are asked for of those that the caller may read; looks at a bounded number."""
+    rows, last = list[Raw](), None
+    for looked, each in enumerate(found):
+        if len(rows) == (limit or ROWS_MAX) or looked == LOOKED_MAX:
+            return RowsAnswer(rows=rows, after=last)
+        if _may_read(ask, view, each):
+            rows.append(Raw(encode(each)))
+        last = each.id
+    return RowsAnswer(rows=rows)
+
+
+def _may_read(ask: Ask, view: View, found: Row) -> bool:
+    try:
+        ask.service.readers.row(view, ask.caller, found, f"{found.kind}/{found.id}")
+    except Rejected:
+        return False
+    return True
+
+
+# ------------------------------------------------------------------------------- the feed
+
+
+def feed(ask: Ask) -> Response:
+    """Whole blocks for keepers, as many as fit, up to a size of the log."""
+    service, query = ask.service, ask.query
+    with service.view() as view:
+        service.readers.all(view, ask.caller)
+    file, size = io.BytesIO(), 0
+    with service.ledger.snapshot() as snapshot:
+        for block in read_blocks(snapshot, query.after + 1):
+            if block.size > query.size:
+                break
+            size += _put(file, block)
+            if size > FEED_BYTES_MAX:
+                break
+    return raw(file.getvalue(), BYTES)
+
+
+def _put(file: io.BytesIO, block: FeedBlock) -> int:
+    return file.write(pack_frame(block))
+
+
+ENDPOINTS = (
+    Endpoint("POST", "/api/v1/transactions", submit, "Submit a signed transaction",
+             Access.OWN, body=JSON, body_bytes_max=TRANSACTION_BYTES_MAX, answer=Told,
+             answers={409: "refused before ordering", 503: "busy; nothing was taken"}, tag="acts"),
+    Endpoint("POST", "/api/v1/transactions/dry-run", dry_run, "Rehearse a signed transaction",
+             Access.OWN, body=JSON, body_bytes_max=TRANSACTION_BYTES_MAX, answer=DryRun,
+             tag="acts"),
+    Endpoint("POST", "/api/v1/cosignatures", cosign, "Hand in a keeper's co-signature",
+             Access.OWN, body=TEXT, body_bytes_max=NOTE_BYTES_MAX, tag="keepers"),
+    Endpoint("GET", "/api/v1/network", network, "The network", Access.PUBLIC, answer=NetworkAnswer),
+    Endpoint("GET", "/api/v1/genesis", genesis, "The founding file", Access.PUBLIC, answer=JSON),
+    Endpoint("GET", "/checkpoint", checkpoint, "The newest checkpoint", Access.PUBLIC, answer=TEXT),
+    Endpoint("GET", "/api/v1/head", head, "The ledger after its last block", answer=HeadAnswer),
+    Endpoint("GET", "/api/v1/receipts/{index:int}", receipt, "The receipt of an entry",
+             query=ReceiptQuery, answer=Receipt),
+    Endpoint("GET", "/api/v1/transactions", find_transaction, "What became of a transaction",
+             query=TransactionQuery, answer=Told, tag="acts"),
+    Endpoint("GET", "/api/v1/transactions/at/{index:int}", transaction_at,
+             "A transaction as it lies on the ledger", answer=Held),
+    Endpoint("GET", "/api/v1/rows/{kind}/{id:path}", row, "One row of the state",
+             query=ProofQuery, answer=RowAnswer),
+    Endpoint("GET", "/api/v1/rows/{kind}", rows, "Rows of a kind", query=RowsQuery,
+             answer=RowsAnswer),
+    Endpoint("GET", "/api/v1/slots/{code:int}", slots, "What befell numbers of a code",
+             query=SlotsQuery, answer=RowsAnswer),
+    Endpoint("GET", "/api/v1/feed/blocks", feed, "Whole blocks, for keepers", query=FeedQuery,
+             answer=BYTES, tag="keepers"),
+)  # fmt: skip
+"""What every node serves."""
