@@ -53,17 +53,18 @@ def is_there(tile: TileId, size: int) -> bool:
 
 
 def tile_routes(
-    read_tile: Callable[[int, int, int], bytes], checkpoint: Callable[[], bytes | None]
+    read_tile: Callable[[int, int, int], bytes],
+    checkpoint: Callable[[], bytes | None] | None = None,
 ) -> list[Route]:
     """The two routes; both callables are run on threads, several at once.
 
     `read_tile(level, index, width)` gives the tile's first hashes, `width` of them or more, and
     raises `LookupError` for what is not there yet (see `is_there`). `checkpoint` gives the newest
-    note that may be shown, or None.
+    note that may be shown, or None; without it there is no route for it.
     """
 
     def serve_checkpoint(request: Request) -> Response:
-        note = checkpoint()
+        note = None if checkpoint is None else checkpoint()
         if note is None:
             return _not_there()
         return PlainTextResponse(note, headers={"cache-control": CHECKPOINT_CACHE})
@@ -83,10 +84,10 @@ def tile_routes(
             headers={"cache-control": FULL_TILE_CACHE if full else PARTIAL_TILE_CACHE},
         )
 
-    return [
-        Route("/checkpoint", serve_checkpoint, methods=["GET"]),
-        Route("/tile/{tile:path}", serve_tile, methods=["GET"]),
-    ]
+    routes = [Route("/tile/{tile:path}", serve_tile, methods=["GET"])]
+    if checkpoint is not None:
+        routes.append(Route("/checkpoint", serve_checkpoint, methods=["GET"]))
+    return routes
 
 
 def _not_there() -> Response:
