@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cache
 
 from tallystick.cli.out import Language
+from tallystick.client.failures import TEXTS as OF_A_CLIENT
 from tallystick.contracts.kit.reasons import TEXTS as SHARED
 from tallystick.contracts.kit.reasons import ReasonText
 from tallystick.web.reasons import TEXTS as OF_THE_WEB
@@ -19,7 +20,7 @@ def texts() -> dict[str, ReasonText]:
     from tallystick.node import DOMAINS
 
     found = _of_the_office() | _of_the_desk()
-    for known in (SHARED, OF_THE_WEB, *(domain.texts for domain in DOMAINS)):
+    for known in (SHARED, OF_A_CLIENT, OF_THE_WEB, *(domain.texts for domain in DOMAINS)):
         found |= {reason.value: text for reason, text in known.items()}
     return dict(sorted(found.items()))
 

@@ -8,30 +8,13 @@ Invariant: an answer is given after the fsync of its block, or not at all; nothi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from tallystick.protocol.committed import Committed
 from tallystick.protocol.errors import TallystickError
 
-
-class Committed(NamedTuple):
-    """What became of a transaction that is on the ledger."""
-
-    tx_id: str
-    first: int
-    """Log index of its first entry; item n has entry first + n."""
-    outcomes: Sequence[str]
-    """Of each item: ``accepted`` or a reason."""
-    block: int
-    at: int
-    """Unix seconds of its block."""
-    repeated: bool = False
-    """It was on the ledger before; this is the old answer."""
-    why: Mapping[int, str] = MappingProxyType({})
-    """Of refused items, by n: the field at fault and more, for people. Not in an old answer: the
-    log has the reasons alone."""
+__all__ = ["Committed", "Engine", "Stopped"]
 
 
 class Stopped(TallystickError):
