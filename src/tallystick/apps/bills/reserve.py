@@ -20,7 +20,8 @@ from tallystick.apps.bills.addresses import Addresses, Holders
 from tallystick.apps.bills.drafting import Drafting
 from tallystick.apps.bills.numbers import Numbers, Place, Supply
 from tallystick.apps.bills.office import MALFORMED, PENDING
-from tallystick.apps.bills.sending import SUFFIX, drop, new_nonce
+from tallystick.apps.bills.sending import drop, new_nonce
+from tallystick.client.outbox import SUFFIX
 from tallystick.contracts.bills.body import Body
 from tallystick.contracts.bills.items.bills import Issue
 from tallystick.contracts.bills.reasons import BillsReason

@@ -15,24 +15,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from tallystick.durable import read_file
+from tallystick.client.outbox import Kept, Outbox, PendingDamaged
 from tallystick.ledger.engine import Committed
-from tallystick.ledger.receipts import SignedParts
-from tallystick.protocol.canonical import parse
-from tallystick.protocol.errors import Busy, Damaged, Malformed, VerificationFailed
+from tallystick.protocol.errors import Busy, Malformed, VerificationFailed
 from tallystick.protocol.keys import Signer
-from tallystick.protocol.transaction import (
-    TRANSACTION_BYTES_MAX,
-    Item,
-    read_transaction,
-    sign_transaction,
-    signing_bytes,
-    transaction_id,
-)
+from tallystick.protocol.transaction import Item, read_transaction, sign_transaction
 from tallystick.protocol.values import NONCE_BYTES, format_instant
-from tallystick.vault import mail
 
-SUFFIX = ".tx"
 VALID_SECONDS = 3_600
 """How long a transaction may be submitted again after a crash."""
 
@@ -43,14 +32,10 @@ Submit = Callable[[bytes], "Future[Committed]"]
 class Sent:
     """A transaction that was submitted."""
 
-    letter: mail.Letter
+    letter: Kept
     tx_id: str
     items: Sequence[Item]
     answer: Future[Committed]
-
-
-class PendingDamaged(Damaged):
-    """A file of what is under way is not what we signed: whether it was taken, the ledger says."""
 
 
 def new_nonce() -> bytes:
@@ -60,8 +45,8 @@ def new_nonce() -> bytes:
 
 def drop(folder: Path, data: bytes) -> tuple[Path, str]:
     """Leave a signed transaction in a folder, as in a node's box: its file and its id."""
-    tx_id = transaction_id(signing_bytes(parse(data, SignedParts).header))
-    return mail.post(folder, data, tx_id + SUFFIX), tx_id
+    kept = Outbox(folder).put(data)
+    return kept.path, kept.tx_id
 
 
 class Sending:
@@ -79,14 +64,13 @@ class Sending:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """`clock` gives Unix seconds; `pause` waits as many seconds as a busy engine asks for."""
-        self._folder = folder
         self._org = org
         self._network = network
         self._signer = signer
         self._submit = submit
         self._clock = clock
         self._pause = pause
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._outbox = Outbox(folder)
 
     def send(self, action: str, items: Sequence[Item], *, atomic: bool = False) -> Sent:
         """Sign one transaction, keep it, submit it; `atomic`: all of its items or none."""
@@ -100,23 +84,22 @@ class Sending:
             valid_until=format_instant(self._clock() + VALID_SECONDS),
             atomic=atomic,
         )
-        path, tx_id = drop(self._folder, data)
-        return Sent(mail.Letter(path, data), tx_id, items, self._submit_patiently(data))
+        kept = self._outbox.put(data)
+        return Sent(kept, kept.tx_id, items, self._submit_patiently(data))
 
     def send_again(self, schemas: Mapping[str, type[Item]]) -> Iterator[Sent]:
         """Submit again, one by one, what has had no answer yet; `PendingDamaged` names a file."""
-        for path in sorted(self._folder.glob(f"[!.]*{SUFFIX}")):
+        for kept in self._outbox.kept():
             try:  # our own folder: what cannot be read must not be taken for never sent
-                letter = mail.Letter(path, read_file(path, TRANSACTION_BYTES_MAX))
-                transaction = read_transaction(letter.data, self._network, schemas)
-            except (OSError, Malformed, VerificationFailed) as error:
-                raise PendingDamaged(f"{path}: {error}") from error
-            answer = self._submit_patiently(letter.data)
-            yield Sent(letter, transaction.tx_id, transaction.items, answer)
+                transaction = read_transaction(kept.data, self._network, schemas)
+            except (Malformed, VerificationFailed) as error:
+                raise PendingDamaged(f"{kept.path}: {error}") from error
+            answer = self._submit_patiently(kept.data)
+            yield Sent(kept, kept.tx_id, transaction.items, answer)
 
     def done(self, sent: Sent) -> None:
         """Its answer is noted elsewhere, durably."""
-        mail.remove(self._folder, [sent.letter])
+        self._outbox.remove(sent.letter)
 
     def _submit_patiently(self, data: bytes) -> Future[Committed]:
         while True:
