@@ -25,7 +25,6 @@ from tallystick.apps.bills.claim_orders import (
     Settlement,
 )
 from tallystick.apps.bills.generate import make_draft
-from tallystick.apps.bills.office import WALLETS
 from tallystick.apps.bills.presentation import verify_presentation
 from tallystick.apps.bills.presenting import Basis, present, prove_right
 from tallystick.apps.bills.reimburser import Reimburser
@@ -47,6 +46,7 @@ from tallystick.protocol.entry import ACCEPTED
 from tallystick.protocol.errors import VerificationFailed
 from tallystick.protocol.transaction import Item
 from tallystick.protocol.values import format_instant
+from tallystick.vault.letterbox import WALLETS
 
 VISITS = 4
 FIRST, SECOND = "insurer-01", "insurer-02"

@@ -181,8 +181,8 @@ def hand_over(
     Right code and digits send it to their wallet. Five wrong tries close a bill.
     Exit code 3 unless it was handed over.
     """
+    from tallystick.apps.bills.delivering import deliver_owed
     from tallystick.apps.bills.handover import PaperClaim
-    from tallystick.apps.bills.office import deliver_owed
     from tallystick.cli.inputs import read_file
     from tallystick.engines.clock import Clock
     from tallystick.protocol.canonical import decode
@@ -236,7 +236,7 @@ def send_again(
 ) -> None:
     """Send bills to wallets once more. After a loss, or a rebinding."""
     from tallystick.apps.bills.addresses import Holders
-    from tallystick.apps.bills.office import deliver_owed
+    from tallystick.apps.bills.delivering import deliver_owed
     from tallystick.cli.reading import reading
     from tallystick.engines.clock import Clock
 

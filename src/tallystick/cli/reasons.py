@@ -5,24 +5,31 @@ Invariant: a code without a text is shown as it is, never left out. See docs/spe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 
 from tallystick.cli.out import Language
 from tallystick.client.failures import TEXTS as OF_A_CLIENT
 from tallystick.contracts.kit.reasons import TEXTS as SHARED
 from tallystick.contracts.kit.reasons import ReasonText
+from tallystick.protocol.errors import Reason
+from tallystick.vault.letterbox import TEXTS as OF_LETTERS
 from tallystick.web.reasons import TEXTS as OF_THE_WEB
 
 
 @cache
 def texts() -> dict[str, ReasonText]:
     """Every refusal code of this build and its text, by code."""
-    from tallystick.node import DOMAINS
-
     found = _of_the_office() | _of_the_desk()
-    for known in (SHARED, OF_A_CLIENT, OF_THE_WEB, *(domain.texts for domain in DOMAINS)):
+    for known in (SHARED, OF_A_CLIENT, OF_LETTERS, OF_THE_WEB, *_of_domains()):
         found |= {reason.value: text for reason, text in known.items()}
     return dict(sorted(found.items()))
+
+
+def _of_domains() -> list[Mapping[Reason, ReasonText]]:
+    from tallystick.node import DOMAINS
+
+    return [domain.texts for domain in DOMAINS]
 
 
 def explain(code: str, language: Language) -> str:

@@ -147,7 +147,7 @@ def receive(
     as_json: options.AsJson = False,
 ) -> None:
     """Take in the bills that came. Those that the ledger knows, held by keys of this wallet."""
-    from tallystick.apps.bills.office import WALLETS
+    from tallystick.vault.letterbox import WALLETS
 
     with (
         open_wallet(wallet, wallet_passphrase_file) as opened,

@@ -252,8 +252,8 @@ def share(
     """Send a helper for all your bills what acting on them takes."""
     from tallystick.apps.bills.address import load_address
     from tallystick.apps.bills.letters import SHARED_MAX
-    from tallystick.apps.bills.office import WALLETS
     from tallystick.vault import mail
+    from tallystick.vault.letterbox import WALLETS
 
     address = load_address(to)
     with (

@@ -13,13 +13,13 @@ from tallystick.apps.bills.addresses import TRIES_MAX, Addresses
 from tallystick.apps.bills.catalogue import TYPES
 from tallystick.apps.bills.handover import Contacts, Handover, PaperClaim, identity_number
 from tallystick.apps.bills.holders import derive_holder_key
-from tallystick.apps.bills.office import WALLETS
 from tallystick.apps.bills.wallet import Wallet
 from tallystick.contracts.bills.body import Body
 from tallystick.contracts.bills.records.bills import format_bill_id, holder_now
 from tallystick.protocol.canonical import replace
 from tallystick.protocol.errors import VerificationFailed
 from tallystick.vault import Vault
+from tallystick.vault.letterbox import WALLETS
 
 CODE = 33060126
 BILL = format_bill_id(CODE, 1)

@@ -10,7 +10,6 @@ import pytest
 from synthea_sample import Sample, uuid
 
 from tallystick.apps.bills.acts import Reversal
-from tallystick.apps.bills.office import WALLETS
 from tallystick.apps.bills.synthea import import_synthea
 from tallystick.apps.bills.synthea_archive import MAILBOX
 from tallystick.apps.bills.synthea_bills import import_types, insurer_id, organisation_id
@@ -54,6 +53,7 @@ from tallystick.node import Node
 from tallystick.protocol.canonical import replace
 from tallystick.protocol.entry import ACCEPTED
 from tallystick.protocol.values import format_instant
+from tallystick.vault.letterbox import WALLETS
 from tallystick.vault.mail import collect, unpack
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "synthea"

@@ -15,7 +15,6 @@ from tallystick.apps.bills.addresses import Addresses
 from tallystick.apps.bills.catalogue import TYPES
 from tallystick.apps.bills.holders import bill_key, derive_holder_key
 from tallystick.apps.bills.letters import WALLET
-from tallystick.apps.bills.office import WALLETS
 from tallystick.apps.bills.wallet import Wallet
 from tallystick.apps.bills.wallet_letters import Received
 from tallystick.contracts.bills.body import Body, Payer
@@ -24,6 +23,7 @@ from tallystick.ledger.engine import Committed, Stopped
 from tallystick.protocol.canonical import decode, encode, replace
 from tallystick.protocol.errors import Malformed, VerificationFailed
 from tallystick.vault import Head, Letter, mail, seal_delivery
+from tallystick.vault.letterbox import WALLETS
 
 CODE = 33060126
 

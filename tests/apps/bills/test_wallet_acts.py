@@ -10,7 +10,6 @@ from offices import HOSPITAL, City, signer
 
 from tallystick.apps.bills.catalogue import TYPES
 from tallystick.apps.bills.fields import Fields
-from tallystick.apps.bills.office import WALLETS
 from tallystick.apps.bills.wallet import Wallet
 from tallystick.apps.bills.wallet_acts import Made, read_relayed
 from tallystick.contracts.bills.items.holders import Arbitrate, Rebind
@@ -27,6 +26,7 @@ from tallystick.protocol.canonical import encode
 from tallystick.protocol.errors import Malformed, VerificationFailed
 from tallystick.protocol.values import format_instant
 from tallystick.vault import mail
+from tallystick.vault.letterbox import WALLETS
 
 CODE = 33060126
 DAY = 86_400

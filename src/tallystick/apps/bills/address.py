@@ -16,13 +16,12 @@ from tallystick.apps.bills.holders import BillKey, bill_key
 from tallystick.durable import read_file
 from tallystick.protocol.canonical import Meta, Record, decode
 from tallystick.protocol.errors import Malformed
-from tallystick.protocol.values import Digest, OrgId, PublicKey, tagged_hash
+from tallystick.protocol.values import Digest, OrgId, PublicKey
+from tallystick.vault import letterbox
 
 FILE_BYTES_MAX = 4 * 1024
 
 Bytes32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
-
-_ID_CONTEXT = b"tallystick/address-id/v1\n"
 
 
 class Address(Record):
@@ -48,7 +47,7 @@ class Address(Record):
     @property
     def address_id(self) -> str:
         """Names the wallet's letter box, and tells nothing else."""
-        return tagged_hash(_ID_CONTEXT, self.delivery_key)[:16].hex()
+        return letterbox.address_id(self.delivery_key)
 
     def bill_key(self, root: bytes) -> BillKey:
         """The key of the bill whose body has this root."""

@@ -32,7 +32,8 @@ from tallystick.apps.bills.acts import (
     undone_by,
 )
 from tallystick.apps.bills.address import Address
-from tallystick.apps.bills.addresses import RECEIVER, Addresses, Holders
+from tallystick.apps.bills.addresses import Addresses, Holders
+from tallystick.apps.bills.delivering import Routes, deliver_owed, key_of
 from tallystick.apps.bills.drafting import Drafting, Recipient
 from tallystick.apps.bills.holders import BillKey
 from tallystick.apps.bills.numbers import Place
@@ -42,6 +43,7 @@ from tallystick.contracts.bills.items.bills import Issue, Release, Replace, With
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.bills import format_bill_id
 from tallystick.contracts.bills.views.bills import find_bill, find_issuer, is_archived
+from tallystick.contracts.members.views import find_delivery
 from tallystick.ledger.receipts import read_segment
 from tallystick.ledger.view import View
 from tallystick.protocol.body import encoded_root
@@ -58,12 +60,10 @@ from tallystick.protocol.transaction import (
     signing_bytes,
     transaction_id,
 )
-from tallystick.vault import Message, Read, Recorded, Vault, mail
+from tallystick.vault import Message, Read, Recorded, Vault
 from tallystick.vault import Sent as Delivered
 
 PENDING = "pending"
-WALLETS = "wallets"
-"""Below the archive's letter box: one folder an address, named by its id."""
 ITEMS_BYTES_MAX = TRANSACTION_BYTES_MAX - ITEM_BYTES_MAX - 4 * 1024
 """A batch that has come so far takes no further item: room for one, and for the header."""
 NEVER_SENT = "office.never_sent"
@@ -106,8 +106,8 @@ class Office:
         answer_seconds_max: float | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`archive`: whom deliveries are sealed to. `places`: the only allotments to use.
-        `addresses`: of payers whose wallets get their bills.
+        """`archive`: whom deliveries are sealed to; if the ledger has its key, that one counts.
+        `places`: the only allotments to use. `addresses`: of payers whose wallets get their bills.
 
         `holder_key`: 32 bytes that bill keys come from (`holders.py`). `clock`: Unix seconds.
         """
@@ -131,9 +131,13 @@ class Office:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read types and allotments anew: after a new allotment, a new type, a new year."""
+        """Read types, allotments and the archive's key anew: after a new one, in a new year."""
         with self._view() as view:
             self._drafting.read(view, self._clock())
+            if self._archive is not None:
+                row = find_delivery(view, self._archive.org)
+                if row is not None:
+                    self._archive = Recipient(self._archive.org, row.key)
 
     # ------------------------------------------------------------------------------- acts
 
@@ -223,9 +227,11 @@ class Office:
 
     # ------------------------------------------------------------------------- deliveries
 
-    def deliver(self, box: Path, *, limit: int = 1_000) -> Delivered:
-        """Put what is due into the letter boxes: of finance's archive, and of wallets below it."""
-        return deliver_owed(self.vault, box, at=self._clock(), limit=limit)
+    def deliver(self, to: Routes | Path, *, limit: int = 1_000) -> Delivered:
+        """Hand over what is due: into letter boxes of this machine, or over HTTP."""
+        return deliver_owed(
+            self.vault, to, at=self._clock(), limit=limit, key_of=key_of(self._view)
+        )
 
     def deliver_again(self) -> int:
         """Owe anew what finance names as missing: how many bodies."""
@@ -433,27 +439,6 @@ class Office:
     def _root_of(self, bill: BillId) -> bytes:
         body, secret = self.vault.get(*bill)
         return encoded_root(body, secret)
-
-
-def deliver_owed(vault: Vault, box: Path, *, at: int, limit: int = 1_000) -> Delivered:
-    """Put what a vault owes into the letter boxes below `box`."""
-
-    def put(messages: Sequence[Message]) -> None:
-        boxes: dict[Path, list[bytes]] = {}
-        for message in messages:
-            boxes.setdefault(_box_of(box, message), []).append(message.data)
-        for each, letters in boxes.items():
-            each.mkdir(mode=0o700, parents=True, exist_ok=True)
-            mail.post_messages(each, letters)
-
-    return vault.outbox.send_together(put, at=at, limit=limit)
-
-
-def _box_of(box: Path, message: Message) -> Path:
-    """The archive's own, or a wallet's, which its address's id names."""
-    if message.receiver.startswith(RECEIVER):
-        return box / WALLETS / message.receiver.removeprefix(RECEIVER)
-    return box
 
 
 def _holder_of(item: Item) -> bytes | None:
