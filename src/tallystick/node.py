@@ -26,6 +26,7 @@ from tallystick.engines.clock import Clock
 from tallystick.engines.embedded import EmbeddedEngine, EngineFigures
 from tallystick.engines.keeper import Keeper, Source
 from tallystick.engines.publisher import KeeperKey, Publisher
+from tallystick.engines.witnessing import AskWitness
 from tallystick.ledger.engine import Committed, Stopped
 from tallystick.ledger.execute import Why
 from tallystick.ledger.ledger import Ledger
@@ -64,7 +65,13 @@ def rules() -> Rules:
 class Node:
     """The operator of a network on one machine."""
 
-    def __init__(self, ledger: Ledger, log_signer: Signer, clock: Clock) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        log_signer: Signer,
+        clock: Clock,
+        witnesses: Sequence[AskWitness] = (),
+    ) -> None:
         self.ledger = ledger
         self.clock = clock
         self.folder = ledger.folder
@@ -80,6 +87,7 @@ class Node:
             clock,
             aligned=self._aligned,
             on_note=self._tell_note,
+            witnesses=witnesses,
         )
         try:
             self.engine = EmbeddedEngine(
@@ -101,13 +109,29 @@ class Node:
         return cls._around(Ledger.found(folder, genesis, rules()), log_signer, clock)
 
     @classmethod
-    def open(cls, folder: Path, log_signer: Signer, *, clock: Clock | None = None) -> Self:
-        """Open the node of `folder`; `FileNotFoundError` when there is none."""
-        return cls._around(Ledger.open(folder, rules()), log_signer, clock)
+    def open(
+        cls,
+        folder: Path,
+        log_signer: Signer,
+        *,
+        clock: Clock | None = None,
+        witnesses: Sequence[AskWitness] = (),
+    ) -> Self:
+        """Open the node of `folder`; `FileNotFoundError` when there is none.
+
+        `witnesses` are asked for their line under each checkpoint.
+        """
+        return cls._around(Ledger.open(folder, rules()), log_signer, clock, witnesses)
 
     @classmethod
-    def _around(cls, ledger: Ledger, log_signer: Signer, clock: Clock | None) -> Self:
-        return checked(ledger, lambda sound: cls(sound, log_signer, clock or Clock()))
+    def _around(
+        cls,
+        ledger: Ledger,
+        log_signer: Signer,
+        clock: Clock | None,
+        witnesses: Sequence[AskWitness] = (),
+    ) -> Self:
+        return checked(ledger, lambda sound: cls(sound, log_signer, clock or Clock(), witnesses))
 
     def close(self) -> None:
         """Finish what is queued, publish it, let go of the files."""

@@ -19,6 +19,7 @@ from tallystick.cli import (
     care,
     claims,
     demo,
+    foreign,
     founding,
     holders_desk,
     importing,
@@ -96,7 +97,7 @@ for group in (
     importing,
 ):
     group.add_to(bills)
-for each in (keys, founding, keeping, proving, presenting, care, demo):
+for each in (keys, founding, keeping, proving, foreign, presenting, care, demo):
     each.add_to(app)
 presenting.add_slip_to(bills)
 app.add_typer(members.app, name="members")

@@ -21,6 +21,7 @@ from tallystick.cli.inputs import load_signer
 from tallystick.cli.reading import reading
 from tallystick.contracts.kit.reasons import LedgerReason
 from tallystick.engines.clock import Clock
+from tallystick.engines.witnessing import AskWitness
 from tallystick.ledger.engine import Committed
 from tallystick.ledger.receipts import SignedParts, read_segment
 from tallystick.ledger.records import Segment
@@ -188,7 +189,11 @@ def open_desk(
 
 @contextmanager
 def open_node(
-    folder: Path, *, log_key: Path | None = None, passphrase_file: Path | None = None
+    folder: Path,
+    *,
+    log_key: Path | None = None,
+    passphrase_file: Path | None = None,
+    witnesses: Sequence[AskWitness] = (),
 ) -> Iterator[Node]:
     """The node of a folder; its log key is by default the one in the folder's ``keys``."""
     path = log_key or folder / LOG_KEY
@@ -202,7 +207,7 @@ def open_node(
         )
     signer = load_signer(path, passphrase_file)
     try:
-        node = Node.open(folder, signer)
+        node = Node.open(folder, signer, witnesses=witnesses)
     except ValueError as error:
         fail("cli.not_log_key", "不是该网络的日志密钥", str(error), detail=str(path))
     with node:

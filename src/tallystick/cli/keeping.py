@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tallystick.cli import options, out
+from tallystick.cli import foreign, options, out
 from tallystick.cli.failures import DAMAGED, FALSE, fail
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def node(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The ledger's folder.")],
     key: options.LogKey = None,
     passphrase_file: options.Passphrase = None,
+    witness: foreign.WitnessUrls = None,
     seconds: Annotated[
         float | None, typer.Option("--seconds", help="Stop by itself after so many seconds.")
     ] = None,
@@ -56,7 +57,10 @@ def node(
     tune()
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
     stopping = stop_event()
-    with open_node(folder, log_key=key, passphrase_file=passphrase_file) as running:
+    witnesses = foreign.witnesses_of(witness)
+    with open_node(
+        folder, log_key=key, passphrase_file=passphrase_file, witnesses=witnesses
+    ) as running:
         out.warn(f"node of {running.ledger.origin} runs; Ctrl-C stops it", "green")
         ends = None if seconds is None else time.monotonic() + seconds
         while running.failure is None and (ends is None or time.monotonic() < ends):
