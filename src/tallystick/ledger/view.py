@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
-from tallystick.contracts.kit.context import Key
+from tallystick.contracts.kit.context import Key, Reader
 from tallystick.ledger.receipts import (
     PageProof,
     check_block,
@@ -21,6 +21,7 @@ from tallystick.ledger.receipts import (
     prove_entry,
     prove_page,
     prove_row,
+    read_segment,
 )
 from tallystick.ledger.records import BlockRecord, Head, Segment
 from tallystick.ledger.sqlite import naming_the_file
@@ -33,8 +34,39 @@ from tallystick.protocol.genesis import Genesis
 from tallystick.protocol.page import Range
 from tallystick.protocol.receipt import Receipt, StateProof
 from tallystick.protocol.row import Row, row_key
+from tallystick.protocol.transaction import Header, signing_bytes, transaction_id
+from tallystick.protocol.values import parse_instant
 
 R = TypeVar("R", bound=Row)
+
+
+class Entered(NamedTuple):
+    """A transaction that is on the ledger."""
+
+    first: int
+    outcomes: list[str]
+
+
+class Reading(Reader, Protocol):
+    """What a member's own programs ask of a ledger: a `View` at hand, or one over the network."""
+
+    @property
+    def genesis(self) -> Genesis:
+        """What the network was founded with."""
+
+    @property
+    def network(self) -> bytes:
+        """Its id."""
+
+    @property
+    def head(self) -> Head:
+        """The ledger after its last block."""
+
+    def segment(self, index: int) -> Segment:
+        """The transaction that has the entry at this log index."""
+
+    def entered(self, header: Header, valid_seconds: int) -> Entered | None:
+        """What became of a transaction that the engine may have forgotten; None: not known."""
 
 
 class View:
@@ -76,6 +108,29 @@ class View:
         if seen is not None:
             check_seen(self._snapshot, sender, idempotency, seen)
         return seen
+
+    def entered(self, header: Header, valid_seconds: int) -> Entered | None:
+        """What became of a transaction that the engine may have forgotten; None: it never came.
+
+        1. its idempotency key is remembered    2. or it stands in a block of the time in which it
+        was valid. Only for one that can come no more: else it may still come after this.
+        """
+        tx_id = transaction_id(signing_bytes(header))
+        seen = self.seen(header.sender, header.idempotency)  # 1
+        if seen is not None:
+            return self._entered(seen[1]) if seen[0] == tx_id else None
+        ends = parse_instant(header.valid_until)
+        block = self.first_block(ends - valid_seconds)  # 2
+        while (record := self.block(block)) is not None and record.at < ends:
+            for segment in self.segments(record.first, record.size):
+                parts, _, outcomes = read_segment(segment)
+                if transaction_id(signing_bytes(parts.header)) == tx_id:
+                    return Entered(segment.first, list(outcomes))
+            block += 1
+        return None
+
+    def _entered(self, first: int) -> Entered:
+        return Entered(first, list(read_segment(self.segment(first))[2]))
 
     def block(self, block: int) -> BlockRecord | None:
         """Where a block lies in the log, or None where there is no such block yet."""

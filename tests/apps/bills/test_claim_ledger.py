@@ -9,7 +9,6 @@ import pytest
 from desks import Desks, order
 from offices import signer
 
-from tallystick.apps.bills.claim_ledger import find_entered
 from tallystick.apps.bills.sending import VALID_SECONDS
 from tallystick.contracts.bills.items.claims import ReleaseLock
 from tallystick.contracts.bills.records.claims import Terms
@@ -57,15 +56,15 @@ def test_a_transaction_is_found_while_its_key_is_remembered_and_after(city: Desk
             city.now += n % 2
             desk.lock([order(bills[1], n + 1, purpose=f"p{n}")])
         with city.node.view() as view:
-            found = find_entered(view, header(data), VALID_SECONDS)
+            found = view.entered(header(data), VALID_SECONDS)
             assert found is not None and found.first == committed.first
             assert found.outcomes == ["bills.lock_not_owner"] == list(committed.outcomes)
-            assert find_entered(view, header(never), VALID_SECONDS) is None
+            assert view.entered(header(never), VALID_SECONDS) is None
         city.now += 40 * 86_400
         for purpose in ("late", "later"):  # the tables of that day are gone with these
             desk.lock([order(bills[2], 1, purpose=purpose)])
             city.now += 86_400
         with city.node.view() as view:
             assert view.seen("fund", header(data).idempotency) is None, "it is forgotten"
-            assert find_entered(view, header(data), VALID_SECONDS) == found
-            assert find_entered(view, header(never), VALID_SECONDS) is None
+            assert view.entered(header(data), VALID_SECONDS) == found
+            assert view.entered(header(never), VALID_SECONDS) is None

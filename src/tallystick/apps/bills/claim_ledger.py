@@ -7,7 +7,7 @@ the ledger's head. See docs/guides/reimburser.md.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Any
 
 from tallystick.apps.bills.claim_book import Kept
 from tallystick.contracts.bills.actions.claiming import STATUTE_ACTION
@@ -27,11 +27,7 @@ from tallystick.contracts.bills.views.bills import find_bill, find_type
 from tallystick.contracts.bills.views.claims import find_claims, find_plan
 from tallystick.contracts.kit.context import Reader
 from tallystick.contracts.kit.grants import find_grant
-from tallystick.ledger.receipts import read_segment
-from tallystick.ledger.view import View
 from tallystick.protocol.row import row_key
-from tallystick.protocol.transaction import Header, signing_bytes, transaction_id
-from tallystick.protocol.values import parse_instant
 
 ANSWERED = ("settled", "rejected")
 
@@ -124,35 +120,3 @@ def find_statute(reader: Reader, org: str, bill_id: str, now: int) -> str:
     """The id of a live grant by which `org` claims this bill by law, or ``""``."""
     grant = find_grant(reader, org, STATUTE_ACTION, now, parse_bill_id(bill_id)[0])
     return grant.grant_id if grant else ""
-
-
-class Entered(NamedTuple):
-    """A transaction that is on the ledger."""
-
-    first: int
-    outcomes: list[str]
-
-
-def find_entered(view: View, header: Header, valid_seconds: int) -> Entered | None:
-    """What became of a transaction that the engine may have forgotten; None: it never came.
-
-    1. its idempotency key is remembered    2. or it stands in a block of the time in which it was
-    valid. Only for one that can come no more: else it may still come after this.
-    """
-    tx_id = transaction_id(signing_bytes(header))
-    seen = view.seen(header.sender, header.idempotency)  # 1
-    if seen is not None:
-        return _entered(view, seen[1]) if seen[0] == tx_id else None
-    ends = parse_instant(header.valid_until)
-    block = view.first_block(ends - valid_seconds)  # 2
-    while (record := view.block(block)) is not None and record.at < ends:
-        for segment in view.segments(record.first, record.size):
-            parts, _, outcomes = read_segment(segment)
-            if transaction_id(signing_bytes(parts.header)) == tx_id:
-                return Entered(segment.first, list(outcomes))
-        block += 1
-    return None
-
-
-def _entered(view: View, first: int) -> Entered:
-    return Entered(first, list(read_segment(view.segment(first))[2]))

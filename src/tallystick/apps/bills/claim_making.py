@@ -32,7 +32,7 @@ from tallystick.apps.bills.sending import new_nonce
 from tallystick.contracts.bills.items import claims as items
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.bills import BillId
-from tallystick.ledger.view import View
+from tallystick.ledger.view import Reading
 from tallystick.protocol.canonical import narrow, replace
 from tallystick.protocol.entry import ACCEPTED
 from tallystick.protocol.errors import Malformed
@@ -76,7 +76,7 @@ class Making:
 
     # ------------------------------------------------------------------------ new claims
 
-    def lock(self, view: View, order: LockOrder) -> Made | Answer:
+    def lock(self, view: Reading, order: LockOrder) -> Made | Answer:
         """A lock under a new claim, or under the one that was kept and never sent."""
         made = self._new(view, order, new_nonce())
         if isinstance(made, Answer) or made.new is None or made.new.claim is None:
@@ -94,7 +94,7 @@ class Making:
         )
         return made
 
-    def ready(self, view: View, order: ReadyOrder) -> Made | Answer:
+    def ready(self, view: Reading, order: ReadyOrder) -> Made | Answer:
         """A share of an atomic plan; the plan holds the lock, so it has no nonce."""
         made = self._new(view, order, None)
         if isinstance(made, Answer) or made.new is None:
@@ -113,7 +113,7 @@ class Making:
         )
         return made
 
-    def _new(self, view: View, order: LockOrder, nonce: bytes | None) -> Made | Answer:
+    def _new(self, view: Reading, order: LockOrder, nonce: bytes | None) -> Made | Answer:
         try:
             bill = narrow(order.bill, BillId)
         except Malformed as error:
@@ -152,7 +152,7 @@ class Making:
         )
         return Made(Item(nonce=new_nonce()), known, new, terms.case)
 
-    def _longest(self, view: View, bill: str, now: int) -> str:
+    def _longest(self, view: Reading, bill: str, now: int) -> str:
         """The end of the longest lock that the bill's type allows."""
         rules = claim_rules(view, bill)
         seconds = rules.lock_seconds_max if rules else CLOCK_SECONDS
@@ -160,7 +160,7 @@ class Making:
 
     # ------------------------------------------------------------------ on claims at hand
 
-    def renew(self, view: View, order: Renewal) -> Made | Answer:
+    def renew(self, view: Reading, order: Renewal) -> Made | Answer:
         """A later end of a lock."""
         kept = self._held(order.claim)
         if isinstance(kept, Answer):
@@ -171,7 +171,7 @@ class Making:
             return _again(kept, True)
         return self._on(kept, items.Renew, until=until, opening=kept.opening)
 
-    def release(self, view: View, order: Release) -> Made | Answer:
+    def release(self, view: Reading, order: Release) -> Made | Answer:
         """The end of a lock."""
         kept = self._held(order.claim, done="released")
         return (
@@ -180,14 +180,14 @@ class Making:
             else self._on(kept, items.ReleaseLock, reason=order.reason)
         )
 
-    def reject(self, view: View, order: Rejection) -> Made | Answer:
+    def reject(self, view: Reading, order: Rejection) -> Made | Answer:
         """The answer no."""
         kept = self._held(order.claim, done="rejected", decision=order.decision)
         if isinstance(kept, Answer):
             return kept
         return self._on(kept, items.Reject, decision=order.decision, reason=order.reason)
 
-    def settle(self, view: View, order: Settlement) -> Made | Answer:
+    def settle(self, view: Reading, order: Settlement) -> Made | Answer:
         """The answer with an amount."""
         kept = self._held(order.claim, done="settled", decision=order.decision, amount=order.amount)
         if isinstance(kept, Answer):
@@ -197,7 +197,7 @@ class Making:
             return self._on(kept, items.Settle, **said)
         return self._on(kept, items.SettledBefore, **said, paid_at=order.paid_at)
 
-    def supplement(self, view: View, order: Addition) -> Made | Answer:
+    def supplement(self, view: Reading, order: Addition) -> Made | Answer:
         """More on a claim that is settled; the same decision is not paid for twice."""
         kept = self._answered(order.claim)
         if isinstance(kept, Answer):
@@ -223,7 +223,7 @@ class Making:
         )
         return Made(item, kept)
 
-    def claw_back(self, view: View, order: Return) -> Made | Answer:
+    def claw_back(self, view: Reading, order: Return) -> Made | Answer:
         """What was due came back, or is waived; the same decision is not entered twice."""
         kept = self._answered(order.claim)
         if isinstance(kept, Answer):
@@ -240,11 +240,11 @@ class Making:
         )
         return Made(item, kept)
 
-    def accept_plan(self, view: View, order: ShareOrder) -> Made | Answer:
+    def accept_plan(self, view: Reading, order: ShareOrder) -> Made | Answer:
         """Keep to one's rank."""
         return Made(items.AcceptPlan(nonce=new_nonce(), bill=order.bill, purpose=order.purpose))
 
-    def waive_share(self, view: View, order: ShareOrder) -> Made | Answer:
+    def waive_share(self, view: Reading, order: ShareOrder) -> Made | Answer:
         """Take no part."""
         return Made(
             items.WaiveShare(

@@ -15,7 +15,7 @@ from tallystick.apps.bills.claim_orders import Answer, amount_of
 from tallystick.contracts.bills.items import claims as items
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.views.bills import find_bill
-from tallystick.ledger.view import View
+from tallystick.ledger.view import Reading
 from tallystick.protocol.entry import ACCEPTED
 from tallystick.protocol.transaction import Item
 
@@ -45,7 +45,9 @@ class Noting:
             kept = self._book.open_of(item.bill, item.purpose)
         return kept.id if kept else None
 
-    def changes(self, view: View, now: int, item: Item, kept: Kept, outcome: str) -> dict[str, Any]:
+    def changes(
+        self, view: Reading, now: int, item: Item, kept: Kept, outcome: str
+    ) -> dict[str, Any]:
         """The columns of the claim that an item's outcome changes."""
         if outcome != ACCEPTED:
             return self._of_refusal(view, now, item, kept, outcome)
@@ -67,7 +69,7 @@ class Noting:
                 said = self._answered(view, kept, None)
         return said
 
-    def position(self, view: View, now: int, kept: Kept) -> dict[str, Any]:
+    def position(self, view: Reading, now: int, kept: Kept) -> dict[str, Any]:
         """What the ledger says of a claim."""
         others = [
             each.decision
@@ -78,7 +80,7 @@ class Noting:
         ]
         return claim_ledger.position(view, self._book.org, kept, now, others=others)
 
-    def _answered(self, view: View, kept: Kept, decision: bytes | None) -> dict[str, Any]:
+    def _answered(self, view: Reading, kept: Kept, decision: bytes | None) -> dict[str, Any]:
         """The claim's row on the ledger; with `decision` only where it is that one."""
         bill = find_bill(view, kept.bill)
         own = (
@@ -89,7 +91,7 @@ class Noting:
         return claim_ledger.as_answered(*own)
 
     def _of_refusal(
-        self, view: View, now: int, item: Item, kept: Kept, outcome: str
+        self, view: Reading, now: int, item: Item, kept: Kept, outcome: str
     ) -> dict[str, Any]:
         if not isinstance(item, items.Lock | items.ReadyShare):
             return self.position(view, now, kept) if outcome in _LOCK_IS_GONE else {}
@@ -101,7 +103,7 @@ class Noting:
         return {"state": "refused", "reason": outcome}
 
 
-def with_left(view: View, now: int, item: Item, answer: Answer) -> Answer:
+def with_left(view: Reading, now: int, item: Item, answer: Answer) -> Answer:
     """A lock that is refused is told what is left and until when; never whose the lock is."""
     if not isinstance(item, items.Lock | items.ReadyShare):
         return answer

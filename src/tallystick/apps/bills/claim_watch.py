@@ -19,9 +19,9 @@ from tallystick.apps.bills.claim_orders import BillSeen, Reversing
 from tallystick.contracts.bills.records.bills import live_lock
 from tallystick.contracts.bills.views.bills import find_bill
 from tallystick.contracts.bills.views.claims import list_claims, standing_of
-from tallystick.ledger.view import View
+from tallystick.ledger.view import Reading
 
-ViewFactory = Callable[[], AbstractContextManager[View]]
+ViewFactory = Callable[[], AbstractContextManager[Reading]]
 
 
 class Watch:

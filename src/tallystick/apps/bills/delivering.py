@@ -22,7 +22,7 @@ from tallystick.client.post import post_letters
 from tallystick.client.sync import Client
 from tallystick.client.transport import Trusted
 from tallystick.contracts.members.views import find_delivery
-from tallystick.ledger.view import View
+from tallystick.ledger.view import Reading
 from tallystick.protocol.canonical import replace
 from tallystick.protocol.errors import Rejected
 from tallystick.vault import Letter, Message, Sent, Vault, mail, read_head, seal_delivery
@@ -57,7 +57,7 @@ KeyOf = Callable[[str], bytes | None]
 """The delivery key that the ledger names for an organisation; None: it has none there."""
 
 
-def key_of(view: Callable[[], AbstractContextManager[View]]) -> KeyOf:
+def key_of(view: Callable[[], AbstractContextManager[Reading]]) -> KeyOf:
     """Asks the ledger once for each organisation, and holds no snapshot while letters travel."""
 
     @cache

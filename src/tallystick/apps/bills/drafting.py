@@ -21,7 +21,7 @@ from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.bills import Bill, BillType, format_bill_id
 from tallystick.contracts.bills.views.bills import find_bill, find_type
 from tallystick.contracts.kit.context import Reader
-from tallystick.ledger.view import View
+from tallystick.ledger.view import Reading
 from tallystick.protocol.body import SECRET_BYTES
 from tallystick.protocol.canonical import decode, encode, replace
 from tallystick.protocol.errors import Malformed, Rejected
@@ -56,7 +56,7 @@ class Drafting:
         self._holders = holders
         self._places = places
 
-    def read(self, view: View, at: int) -> None:
+    def read(self, view: Reading, at: int) -> None:
         """Read what the ledger says now. Only while nothing is under way."""
         taken = [(one.code, one.number) for one in self._vault.prepared(limit=1_000_000)]
         self._numbers = Numbers(view, self._org, at, taken=taken, places=self._places)
@@ -91,7 +91,7 @@ class Drafting:
             raise
         return Act(position, item, [sealed], len(encode(item)))
 
-    def new_red(self, view: View, position: int, reversal: Reversal, now: int) -> Act:
+    def new_red(self, view: Reading, position: int, reversal: Reversal, now: int) -> Act:
         """A red bill for a bill of ours."""
         row, old = self._find_own(view, reversal.code, reversal.number, whole=not reversal.draft)
         at = max(now, parse_instant(row.issued_at))
@@ -114,7 +114,7 @@ class Drafting:
             raise
         return Act(position, item, [sealed], len(encode(item)))
 
-    def new_pair(self, view: View, position: int, replacement: Replacement) -> Act:
+    def new_pair(self, view: Reading, position: int, replacement: Replacement) -> Act:
         """A red bill and the new one, in one item."""
         draft = replacement.draft
         _check_kind(draft)
@@ -195,7 +195,7 @@ class Drafting:
             }
         )
 
-    def _find_own(self, view: View, code: int, number: int, *, whole: bool) -> tuple[Bill, Body]:
+    def _find_own(self, view: Reading, code: int, number: int, *, whole: bool) -> tuple[Bill, Body]:
         """A bill of ours on the ledger, and its body out of the vault."""
         bill_id = format_bill_id(code, number)
         row = find_bill(view, bill_id)

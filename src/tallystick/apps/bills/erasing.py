@@ -26,7 +26,7 @@ from tallystick.contracts.bills.views.bills import acts_for, find_bill
 from tallystick.contracts.kit.context import Reader
 from tallystick.durable import DiskFull, Locked
 from tallystick.ledger.receipts import read_segment
-from tallystick.ledger.view import View
+from tallystick.ledger.view import Reading
 from tallystick.protocol.canonical import Record
 from tallystick.protocol.entry import ACCEPTED
 from tallystick.protocol.errors import Damaged, Malformed
@@ -113,12 +113,12 @@ def orders_for(reader: Reader, org: str, utc_offset_seconds: int) -> Iterator[Or
         yield Order(bill, row.order, sum(each.done is None for each in mine), held)
 
 
-def orders_of(view: View, org: str) -> list[Order]:
+def orders_of(view: Reading, org: str) -> list[Order]:
     """The same, at the network's own time."""
     return list(orders_for(view, org, view.genesis.utc_offset_seconds))
 
 
-def erased_for(view: View, org: str, at: int) -> list[Erased]:
+def erased_for(view: Reading, org: str, at: int) -> list[Erased]:
     """What a vault that comes out of a backup must not bring back."""
     return [
         Erased(*order.place, order.digest, at)
@@ -176,7 +176,7 @@ class Eraser:
         network: bytes,
         signer: Signer,
         submit: Submit,
-        view: Callable[[], AbstractContextManager[View]],
+        view: Callable[[], AbstractContextManager[Reading]],
         clock: Callable[[], int],
         also: Sequence[Kept] = (),
         boxes: Sequence[Path] = (),
@@ -282,7 +282,7 @@ class Eraser:
                 done.details.append(f"{order.bill.id}: {outcome}")
 
 
-def _record(view: View, bill: Bill) -> tuple[str, int]:
+def _record(view: Reading, bill: Bill) -> tuple[str, int]:
     """Transaction and item that made a bill, as heads of letters name them."""
     if bill.entry is None:
         raise Damaged(f"the ledger does not say where {bill.id} was made")

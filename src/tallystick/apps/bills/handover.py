@@ -27,7 +27,7 @@ from tallystick.apps.bills.letters import HANDOVER, WALLET, seal_handed
 from tallystick.contracts.bills.body import Body
 from tallystick.contracts.bills.records.bills import Bill, BillId, holder_now, parse_bill_id
 from tallystick.contracts.bills.views.bills import find_bill
-from tallystick.ledger.view import View
+from tallystick.ledger.view import Reading
 from tallystick.protocol.canonical import Meta, Record, decode
 from tallystick.protocol.errors import VerificationFailed
 from tallystick.vault import Head, Letter, Message, Vault
@@ -94,7 +94,7 @@ class Handover:
         *,
         network: bytes,
         holder_key: bytes,
-        view: Callable[[], AbstractContextManager[View]],
+        view: Callable[[], AbstractContextManager[Reading]],
         clock: Callable[[], int],
         contacts: Contacts = identity_number,
     ) -> None:

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from tallystick.apps.bills.acts import (
     SCHEMAS,
@@ -44,8 +45,9 @@ from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.bills import format_bill_id
 from tallystick.contracts.bills.views.bills import find_bill, find_issuer, is_archived
 from tallystick.contracts.members.views import find_delivery
+from tallystick.ledger.engine import Committed
 from tallystick.ledger.receipts import read_segment
-from tallystick.ledger.view import View
+from tallystick.ledger.view import Reading
 from tallystick.protocol.body import encoded_root
 from tallystick.protocol.canonical import decode, encode
 from tallystick.protocol.entry import ACCEPTED
@@ -81,8 +83,21 @@ NUMBERS_GONE = frozenset(
 PREPARED_MAX = 1_000_000
 
 T = TypeVar("T")
-Make = Callable[[View, int, T], Act]
-ViewFactory = Callable[[], AbstractContextManager[View]]
+Make = Callable[[Reading, int, T], Act]
+ViewFactory = Callable[[], AbstractContextManager[Reading]]
+
+
+class UnderWay(NamedTuple):
+    """Bills that were sent and not waited for."""
+
+    refused: dict[int, Issued]
+    """By position: what was refused before anything was sent."""
+    sent: list[tuple[Sent, list[Act]]]
+
+    @property
+    def answers(self) -> list[Future[Committed]]:
+        """Done when `Office.finish` need not wait."""
+        return [sent.answer for sent, _ in self.sent]
 
 
 class Office:
@@ -149,11 +164,24 @@ class Office:
         """
         return self._act("bills.issue/1", drafts, self._drafting.new_blue)
 
+    def begin(self, drafts: Iterable[Body]) -> UnderWay:
+        """The same, but not waited for: `finish` it once its answers are there."""
+        answers: dict[int, Issued] = {}
+        sent = list(self._send("bills.issue/1", drafts, self._drafting.new_blue, answers))
+        return UnderWay(answers, sent)
+
+    def finish(self, under_way: UnderWay) -> list[Issued]:
+        """Note what became of what was begun; waits where there is no answer yet."""
+        answers = dict(under_way.refused)
+        for sent, acts in under_way.sent:
+            self._answer(sent, acts, answers)
+        return [answers[position] for position in sorted(answers)]
+
     def reverse(self, reversals: Iterable[Reversal]) -> list[Issued]:
         """A red bill for each, of the whole bill as issued or as its draft says."""
         now = self._clock()
 
-        def make(view: View, position: int, reversal: Reversal) -> Act:
+        def make(view: Reading, position: int, reversal: Reversal) -> Act:
             return self._drafting.new_red(view, position, reversal, now)
 
         return self._act("bills.reverse/1", reversals, make)
@@ -252,18 +280,25 @@ class Office:
     def _act(self, action: str, wanted: Iterable[T], make: Make[T]) -> list[Issued]:
         """Make, keep and send in batches; while one is under way, the next is made."""
         answers: dict[int, Issued] = {}
-        under_way: tuple[Sent, list[Act]] | None = None
+        before: tuple[Sent, list[Act]] | None = None
+        for batch in self._send(action, wanted, make, answers):
+            if before is not None:
+                self._answer(*before, answers)
+            before = batch
+        if before is not None:
+            self._answer(*before, answers)
+        return [answers[position] for position in sorted(answers)]
+
+    def _send(
+        self, action: str, wanted: Iterable[T], make: Make[T], answers: dict[int, Issued]
+    ) -> Iterator[tuple[Sent, list[Act]]]:
+        """Transactions, each sent when it is given; what is refused here is answered at once."""
         numbered, more = enumerate(wanted), True
         while more:
             acts, more = self._make(numbered, make, answers)
             acts = self._keep(acts, answers)
-            sent = (self._sending.send(action, [act.item for act in acts]), acts) if acts else None
-            if under_way is not None:
-                self._answer(*under_way, answers)
-            under_way = sent
-        if under_way is not None:
-            self._answer(*under_way, answers)
-        return [answers[position] for position in sorted(answers)]
+            if acts:
+                yield self._sending.send(action, [act.item for act in acts]), acts
 
     def _make(
         self, wanted: Iterator[tuple[int, T]], make: Make[T], answers: dict[int, Issued]
@@ -318,7 +353,7 @@ class Office:
     def _of_bills(
         self, action: str, kind: type[Withhold] | type[Release], bills: Iterable[BillId], why: str
     ) -> list[Issued]:
-        def make(view: View, position: int, bill: BillId) -> Act:
+        def make(view: Reading, position: int, bill: BillId) -> Act:
             bill_id = format_bill_id(*bill)
             row = find_bill(view, bill_id)
             item = kind(
@@ -423,7 +458,7 @@ class Office:
             ]
         )
 
-    def _resolve(self, view: View, bill: BillId) -> Issued:
+    def _resolve(self, view: Reading, bill: BillId) -> Issued:
         """What became of a body that no pending transaction names."""
         row = find_bill(view, format_bill_id(*bill))
         if row is None or row.entry is None or row.root != self._root_of(bill):
@@ -445,7 +480,7 @@ def _holder_of(item: Item) -> bytes | None:
     return item.holder if isinstance(item, Issue | Replace) else None
 
 
-def _first_entry(view: View, sent: Sent) -> int | None:
+def _first_entry(view: Reading, sent: Sent) -> int | None:
     """The first entry of a transaction that is on the ledger, by a bill that it made."""
     for n, item in enumerate(sent.items):
         for bill in bills_of(item):

@@ -20,7 +20,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tallystick.apps.bills import claim_ledger
 from tallystick.apps.bills.claim_book import ClaimBook, NewClaim, Step
 from tallystick.apps.bills.claim_making import Made, Making
 from tallystick.apps.bills.claim_noting import with_left
@@ -46,7 +45,7 @@ from tallystick.apps.bills.claim_watch import ViewFactory, Watch
 from tallystick.apps.bills.sending import VALID_SECONDS, Sending, Sent, Submit
 from tallystick.contracts.bills.items import claims as items
 from tallystick.ledger.receipts import SignedParts
-from tallystick.ledger.view import View
+from tallystick.ledger.view import Reading
 from tallystick.protocol.canonical import encode, parse
 from tallystick.protocol.entry import ACCEPTED
 from tallystick.protocol.errors import Malformed, Rejected
@@ -64,7 +63,7 @@ ITEMS_BYTES_MAX = TRANSACTION_BYTES_MAX - ITEM_BYTES_MAX - 4 * 1024
 """A batch that has come so far takes no further item: room for one, and for the header."""
 
 T = TypeVar("T")
-Make = Callable[[View, T], Made | Answer]
+Make = Callable[[Reading, T], Made | Answer]
 Rehearse = Callable[[str, Sequence[Item], bool], tuple[Sequence[str], Mapping[int, str]]]
 """Action, items, atomic: what would become of each item, and why."""
 
@@ -303,13 +302,15 @@ class Reimburser(Watch):
             if again:
                 header = parse(sent.letter.data, SignedParts).header
                 with self._view() as view:
-                    found = claim_ledger.find_entered(view, header, VALID_SECONDS)
+                    found = view.entered(header, VALID_SECONDS)
                 if found is not None:
                     return _Outcomes(found.outcomes, found.first, {})
             return _Outcomes([error.reason.value] * len(sent.items), None, {0: error.detail})
         return _Outcomes(committed.outcomes, committed.first, committed.why)
 
-    def _take(self, view: View, sent: Sent, n: int, claim: int | None, said: _Outcomes) -> Answer:
+    def _take(
+        self, view: Reading, sent: Sent, n: int, claim: int | None, said: _Outcomes
+    ) -> Answer:
         """Write what one item changed."""
         item, outcome = sent.items[n], said.each[n]
         kept = self.book.get(claim) if claim is not None else None
