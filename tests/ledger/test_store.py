@@ -10,10 +10,11 @@ import pytest
 from world import World
 
 from tallystick.durable import Locked
-from tallystick.ledger.records import Segment
+from tallystick.ledger.records import LEAF_BYTES, Segment
 from tallystick.ledger.sqlite import FILE
 from tallystick.ledger.staged import Writes
 from tallystick.ledger.store import Store, read_beside, tile_key
+from tallystick.protocol import merkle
 from tallystick.protocol.errors import Damaged
 
 
@@ -27,7 +28,7 @@ def world(tmp_path: Path) -> World:
 def test_a_commit_that_fails_leaves_everything_as_it_was(world: World) -> None:
     store, head, rows = world.ledger.store, world.ledger.head, world.rows()
     writes = Writes(root=bytes(32), rows=[("probe.cell/a", b"{}")])
-    twice = [Segment(100, 9, b"x", b"{}"), Segment(100, 9, b"y", b"{}")]
+    twice = [Segment(100, 1, 9, bytes(32), b"{}", data) for data in (b"x", b"y")]
     with pytest.raises(Damaged, match="UNIQUE"):
         store.commit(head, writes, segments=twice)
     assert (store.head(), world.rows()) == (head, rows)
@@ -119,8 +120,34 @@ def test_what_is_no_ledger_is_damage_that_names_the_file(tmp_path: Path) -> None
     db = apsw.Connection(str(tmp_path / "empty" / FILE))
     db.execute("CREATE TABLE other (x)")
     db.close()
-    with pytest.raises(Damaged, match="no ledger of this version"):
+    with pytest.raises(Damaged, match="no ledger of ours"):
         Store.open(tmp_path / "empty")
+
+
+def test_an_older_ledger_is_told_apart_and_what_to_do_is_said(world: World) -> None:
+    world.ledger.store.db.execute(f"PRAGMA application_id = {0x7A11_0001}")
+    world.ledger.close()
+    with pytest.raises(Damaged, match="version 1, this program has version 2: import its feed"):
+        Store.open(world.folder)
+    with pytest.raises(Damaged, match="version 1"), read_beside(world.folder):
+        raise AssertionError
+
+
+def test_the_leaves_are_kept_by_sixteen_over_all_blocks(world: World) -> None:
+    store = world.ledger.store
+    for start in range(10, 200, 19):
+        world.issue(*range(start, start + 19))
+    size = world.ledger.head.size
+    kept = store.leaves(0, size)
+    assert len(kept) == size * LEAF_BYTES
+    assert kept == b"".join([store.leaves(index, index + 1) for index in range(size)])
+    hashes = [kept[at : at + 32] for at in range(0, len(kept), LEAF_BYTES)]
+    assert merkle.root(hashes) == world.ledger.head.root
+    place, segment = store.place(30), store.segment(30)
+    assert place is not None
+    assert segment is not None
+    assert place == segment[:-1]
+    assert (place.count, store.place(-1)) == (19, None)
 
 
 @pytest.mark.parametrize(

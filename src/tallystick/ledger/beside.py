@@ -18,7 +18,7 @@ from pathlib import Path
 from tallystick.ledger.execute import Why
 from tallystick.ledger.ledger import GENESIS_FILE, read_founding_file, rehearse
 from tallystick.ledger.rules import Rules
-from tallystick.ledger.sqlite import APPLICATION_ID, FILE, connect, let_go, naming_the_file
+from tallystick.ledger.sqlite import FILE, check_version, connect, let_go, naming_the_file
 from tallystick.ledger.store import Snapshot
 from tallystick.ledger.view import View
 from tallystick.protocol.errors import Damaged
@@ -45,8 +45,7 @@ class ReadLedger:
         self._readers: list[Snapshot] = []
         self._lock = threading.Lock()
         reader = self._connect()
-        if reader.one("PRAGMA application_id") != APPLICATION_ID:
-            raise Damaged(f"{self.path} is no ledger of this version")
+        check_version(self.path, reader.one("PRAGMA application_id"))
         if reader.head().network != self.network:
             raise Damaged(f"{self.path} is not the ledger of {folder / GENESIS_FILE}")
         self._readers.append(reader)

@@ -190,7 +190,13 @@ class _Examination:
         tiles, width = 0, head.size
         while width:
             tiles, width = tiles + -(-width // 256), width >> 8
-        counts = {"blocks": head.block, "segments": segments, "tiles": tiles}
+        counts = {
+            "blocks": head.block,
+            "segments": segments,
+            "tiles": tiles,
+            "leaves": -(-head.size // 16),
+            "branches": head.size >> 8,
+        }
         for table, count in counts.items():
             there = snapshot.one(f"SELECT count(*) FROM {table}")
             if there != count:

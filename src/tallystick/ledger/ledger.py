@@ -21,7 +21,7 @@ from tallystick.contracts.kit.reasons import LedgerReason
 from tallystick.durable import write_file
 from tallystick.ledger.execute import Executed, Why, execute_block, execute_transaction
 from tallystick.ledger.receipts import check_head, check_seen
-from tallystick.ledger.records import BlockRecord, Head, Segment, pack_outcomes
+from tallystick.ledger.records import BlockRecord, Head, Segment, leaf_groups, pack_outcomes
 from tallystick.ledger.rules import Rules
 from tallystick.ledger.sqlite import FILE, naming_the_file
 from tallystick.ledger.staged import StagedState, VerifiedRows
@@ -200,6 +200,7 @@ class Ledger:
             state.writes,
             block=record,
             segments=_segments(done),
+            leaves=_leaves(done),
             tiles=tiles,
         )
         self._rows.apply(state.writes)
@@ -299,9 +300,16 @@ def environment(
 def _segments(done: Executed) -> list[Segment]:
     found, first = [], done.first
     for transaction, outcomes in zip(done.transactions, done.outcomes, strict=True):
-        found.append(Segment(first, done.block, transaction.data, pack_outcomes(outcomes)))
-        first += len(outcomes)
+        tx, refused = bytes.fromhex(transaction.tx_id), pack_outcomes(outcomes)
+        count = len(outcomes)
+        found.append(Segment(first, count, done.block, tx, refused, transaction.data))
+        first += count
     return found
+
+
+def _leaves(done: Executed) -> list[tuple[int, bytes]]:
+    hashes = [digest for transaction in done.transactions for digest in transaction.item_hashes]
+    return leaf_groups(done.first, done.leaf_hashes, [*hashes, bytes(32)])
 
 
 class _Nothing:

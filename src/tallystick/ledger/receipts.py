@@ -52,9 +52,12 @@ def read_segment(
     try:
         parts = parse(segment.data, SignedParts)
         hashes = [item_hash(bytes(item)) for item in parts.items]
-        return parts, hashes, unpack_outcomes(segment.refused, len(hashes))
+        outcomes = unpack_outcomes(segment.refused, len(hashes))
     except Malformed as error:
         raise Damaged(f"{path}: the transaction of entry {segment.first}: {error}") from error
+    if segment.count != len(hashes):
+        raise Damaged(f"{path}: the transaction of entry {segment.first} has {len(hashes)} items")
+    return parts, hashes, outcomes
 
 
 def prove_entry(
@@ -246,7 +249,15 @@ def _check_signed(
         verify_signature(parts.header.key, message, parts.signature)
     except (Malformed, VerificationFailed) as error:
         raise Damaged(f"{store.path}: the transaction of entry {segment.first}: {error}") from error
-    return transaction_id(message)
+    return transaction_of(segment, message, store.path)
+
+
+def transaction_of(segment: Segment, message: bytes, path: Path | str) -> str:
+    """The id of a kept transaction, given its signing bytes; it must be the one that is kept."""
+    tx_id = transaction_id(message)
+    if segment.tx.hex() != tx_id:
+        raise Damaged(f"{path}: the transaction of entry {segment.first} is {tx_id}")
+    return tx_id
 
 
 def check_block(store: Connection, head: Head, record: BlockRecord) -> None:

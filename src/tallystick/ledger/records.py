@@ -40,15 +40,46 @@ class BlockRecord(Record):
     state: Digest
 
 
-class Segment(NamedTuple):
-    """A transaction as it came, and what became of its items."""
+class Place(NamedTuple):
+    """Where a transaction lies, and what became of its items."""
 
     first: int
     """Log index of its first entry."""
+    count: int
     block: int
-    data: bytes
+    tx: bytes
+    """Its id, not in hex."""
     refused: bytes
     """Canonical JSON of ``{n: reason}``; what is not named was accepted."""
+
+
+class Segment(NamedTuple):
+    """The same, and the transaction as it came."""
+
+    first: int
+    count: int
+    block: int
+    tx: bytes
+    refused: bytes
+    data: bytes
+
+
+LEAF_BYTES = 64
+"""A leaf's hash and the hash of its item; of a block's leaf zeros in its place."""
+GROUP_LEAVES = 16
+
+
+def leaf_groups(
+    first: int, leaf_hashes: Sequence[bytes], item_hashes: Sequence[bytes]
+) -> list[tuple[int, bytes]]:
+    """Leaves from `first` on by the group of sixteen that they lie in: its number, their bytes."""
+    data = b"".join([part for pair in zip(leaf_hashes, item_hashes, strict=True) for part in pair])
+    whole = GROUP_LEAVES * LEAF_BYTES
+    start = -(first % GROUP_LEAVES) * LEAF_BYTES
+    return [
+        (first // GROUP_LEAVES + n, data[max(at, 0) : at + whole])
+        for n, at in enumerate(range(start, len(data), whole))
+    ]
 
 
 def pack_outcomes(outcomes: Sequence[str]) -> bytes:

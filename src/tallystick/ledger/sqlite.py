@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -20,8 +21,8 @@ NEW = "ledger.db.new"
 """A ledger whose founding is not complete: what a crash left of one is of no use."""
 BESIDE = ("", "-wal", "-shm", "-journal")
 """What SQLite has beside a file, and the file."""
-APPLICATION_ID = 0x7A11_0001
-"""Marks the file as ours; the last digit is the version of its tables."""
+APPLICATION_ID = 0x7A11_0002
+"""Marks the file as ours; the last digits are the version of its tables."""
 CACHE_KIBIBYTES = 65_536
 PAGE_BYTES = 8_192
 """Sixteen rows of bills; with SQLite's own 4,096 an insert costs half as much again."""
@@ -51,6 +52,18 @@ def connect(
             db.execute("PRAGMA wal_autocheckpoint = 0")
             db.execute("PRAGMA journal_size_limit = 134217728")
     return db
+
+
+def check_version(path: Path, application_id: Any) -> None:
+    """The tables are those that this program reads and writes, or `Damaged`, with what to do."""
+    if application_id == APPLICATION_ID:
+        return
+    if isinstance(application_id, int) and application_id >> 16 == APPLICATION_ID >> 16:
+        raise Damaged(
+            f"{path} is a ledger of version {application_id & 0xFFFF}, this program has version "
+            f"{APPLICATION_ID & 0xFFFF}: import its feed or export into a new folder"
+        )
+    raise Damaged(f"{path} is no ledger of ours")
 
 
 def move_wal(path: Path, db: apsw.Connection) -> None:

@@ -14,15 +14,21 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tallystick.ledger.ledger import Ledger
-from tallystick.ledger.receipts import SignedParts, block_leaf, check_head, read_segment
-from tallystick.ledger.records import BlockRecord, Segment
+from tallystick.ledger.receipts import (
+    SignedParts,
+    block_leaf,
+    check_head,
+    read_segment,
+    transaction_of,
+)
+from tallystick.ledger.records import GROUP_LEAVES, BlockRecord, Head, Segment, leaf_groups
 from tallystick.ledger.store import Connection
 from tallystick.protocol import merkle
 from tallystick.protocol.canonical import encode
 from tallystick.protocol.entry import entry_leaf_hashes
 from tallystick.protocol.errors import Damaged
 from tallystick.protocol.tiles import Edge, TileWrite
-from tallystick.protocol.transaction import signing_bytes, transaction_id
+from tallystick.protocol.transaction import signing_bytes
 from tallystick.protocol.values import format_instant, parse_instant
 
 Made = TypeVar("Made")
@@ -90,9 +96,10 @@ def checked_blocks(store: Connection, founded_at: int, first: int) -> Iterator[C
     for number in range(first, head.block + 1):
         record = store.record(number)
         _check_place(store, before, record)
-        block, leaves = _read_block(store, head.network, record)
+        block, leaves, items = _read_block(store, head.network, record)
         for tile in edge.extend(leaves):
             _check_tile(store, tile, record)
+        _check_leaves(store, record, leaf_groups(record.first, leaves, items), head)
         if edge.root() != record.root:
             raise Damaged(f"{store.path}: the recorded root of block {number} is not its log's")
         before = record
@@ -117,10 +124,10 @@ def _check_place(store: Connection, before: BlockRecord, record: BlockRecord) ->
 
 def _read_block(
     store: Connection, network: bytes, record: BlockRecord
-) -> tuple[CheckedBlock, list[bytes]]:
-    """A block, and the hashes of its leaves: of every entry and, last, of its block leaf."""
+) -> tuple[CheckedBlock, list[bytes], list[bytes]]:
+    """A block, the hashes of its leaves (of each entry and, last, its block leaf), and of items."""
     at, leaves = format_instant(record.at), list[bytes]()
-    transactions = []
+    transactions, items = [], list[bytes]()
     for segment in store.segments(record.first, record.size):
         if (segment.first, segment.block) != (record.first + len(leaves), record.block):
             raise Damaged(
@@ -129,20 +136,34 @@ def _read_block(
                 f"{record.block} is wanted"
             )
         parts, hashes, outcomes = read_segment(segment, store.path)
-        tx_id = transaction_id(signing_bytes(parts.header))
+        tx_id = transaction_of(segment, signing_bytes(parts.header), store.path)
         transactions.append((segment, parts, tx_id))
         leaves += entry_leaf_hashes(record.block, at, tx_id, hashes, outcomes)
+        items += hashes
     leaves.append(merkle.leaf_hash(encode(block_leaf(network, record))))
     if record.first + len(leaves) != record.size:
         raise Damaged(
             f"{store.path}: block {record.block} has {len(leaves)} leaves, "
             f"its record says {record.size - record.first}"
         )
-    return CheckedBlock(record, transactions), leaves
+    return CheckedBlock(record, transactions), leaves, [*items, bytes(32)]
+
+
+def _check_leaves(
+    store: Connection, record: BlockRecord, groups: list[tuple[int, bytes]], head: Head
+) -> None:
+    """The hashes kept by sixteen are those of the block, and behind the last there is none."""
+    made = b"".join([data for _, data in groups])
+    kept = store.leaves(record.first, record.size + GROUP_LEAVES)
+    behind = len(kept) > len(made) and record.size == head.size
+    if behind or not kept.startswith(made):
+        raise Damaged(f"{store.path}: table leaves has not the hashes of block {record.block}")
 
 
 def _check_tile(store: Connection, made: TileWrite, record: BlockRecord) -> None:
     """A stored tile begins with what was made again; the first hash that differs is named."""
+    if made.branches and store.branch(made.index) != made.branches:
+        raise Damaged(f"{store.path}: table branches has not the hashes above tile {made.index}")
     stored = store.read(made.level, made.index, len(made.data) // merkle.HASH_BYTES)
     if stored.startswith(made.data):
         return

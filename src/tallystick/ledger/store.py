@@ -21,13 +21,14 @@ import apsw
 
 from tallystick.contracts.kit.context import NUMBERS_PER_CODE, Key
 from tallystick.durable import Naming, sync_folder, take_lock
-from tallystick.ledger.records import BlockRecord, Head, Segment
+from tallystick.ledger.records import LEAF_BYTES, BlockRecord, Head, Place, Segment
 from tallystick.ledger.sqlite import (
     APPLICATION_ID,
     BESIDE,
     FILE,
     NEW,
     PAGE_BYTES,
+    check_version,
     connect,
     let_go,
     move_wal,
@@ -42,9 +43,11 @@ _SCHEMA = """
     CREATE TABLE head (one INTEGER PRIMARY KEY, data BLOB NOT NULL);
     CREATE TABLE blocks (block INTEGER PRIMARY KEY, data BLOB NOT NULL);
     CREATE TABLE segments (
-        first INTEGER PRIMARY KEY, block INTEGER NOT NULL, data BLOB NOT NULL,
-        refused BLOB NOT NULL
+        first INTEGER PRIMARY KEY, count INTEGER NOT NULL, block INTEGER NOT NULL,
+        tx BLOB NOT NULL, refused BLOB NOT NULL, data BLOB NOT NULL
     );
+    CREATE TABLE leaves (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
+    CREATE TABLE branches (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
     CREATE TABLE slots (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
     CREATE TABLE rows (key TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE page_groups (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
@@ -52,6 +55,12 @@ _SCHEMA = """
     CREATE TABLE tiles (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
     CREATE TABLE days (day INTEGER PRIMARY KEY);
 """
+_SEGMENT = "first, count, block, tx, refused"
+_SEGMENT_KINDS = (int, int, int, bytes, bytes)
+_PUT_LEAVES = (
+    "INSERT INTO leaves VALUES (?, ?) "
+    "ON CONFLICT DO UPDATE SET data = CAST(data || excluded.data AS BLOB)"
+)
 _READERS_KEPT = 4
 
 
@@ -155,20 +164,42 @@ class Connection:
     def segment(self, index: int) -> Segment | None:
         """The transaction that has the entry at this log index, or None."""
         rows = self.all(
-            "SELECT first, block, data, refused FROM segments WHERE first <= ? "
-            "ORDER BY first DESC LIMIT 1",
+            f"SELECT {_SEGMENT}, data FROM segments WHERE first <= ? ORDER BY first DESC LIMIT 1",
             index,
         )
-        return Segment(*self._typed(rows[0], int, int, bytes, bytes)) if rows else None
+        return Segment(*self._typed(rows[0], *_SEGMENT_KINDS, bytes)) if rows else None
+
+    def place(self, index: int) -> Place | None:
+        """The same without the transaction's bytes, which are long."""
+        rows = self.all(
+            f"SELECT {_SEGMENT} FROM segments WHERE first <= ? ORDER BY first DESC LIMIT 1", index
+        )
+        return Place(*self._typed(rows[0], *_SEGMENT_KINDS)) if rows else None
 
     def segments(self, first: int, end: int) -> Iterator[Segment]:
         """Transactions whose first entry lies in [first, end)."""
         rows = self.iterate(
-            "SELECT first, block, data, refused FROM segments WHERE first >= ? AND first < ? "
-            "ORDER BY first",
+            f"SELECT {_SEGMENT}, data FROM segments WHERE first >= ? AND first < ? ORDER BY first",
             *(first, end),
         )
-        return (Segment(*self._typed(row, int, int, bytes, bytes)) for row in rows)
+        return (Segment(*self._typed(row, *_SEGMENT_KINDS, bytes)) for row in rows)
+
+    def leaves(self, first: int, end: int) -> bytes:
+        """Of each leaf in [first, end) its hash and its item's, as `records.leaf_groups` has them.
+
+        As many as there are.
+        """
+        rows = self.all(
+            "SELECT data FROM leaves WHERE key BETWEEN ? AND ? ORDER BY key",
+            *(first >> 4, end - 1 >> 4),
+        )
+        data = b"".join([self._typed(row, bytes)[0] for row in rows])
+        start = (first & 15) * LEAF_BYTES
+        return data[start : start + (end - first) * LEAF_BYTES]
+
+    def branch(self, tile: int) -> bytes | None:
+        """The roots of sixteen leaves each below a whole tile, or None."""
+        return self.data("SELECT data FROM branches WHERE key = ?", tile)
 
     def days(self) -> list[int]:
         """Days whose idempotency keys are kept."""
@@ -208,8 +239,8 @@ class Store(Connection):
                 if make:
                     self.db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                     self.db.execute(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT")
-                elif self.one("PRAGMA application_id") != APPLICATION_ID:
-                    raise Damaged(f"{path} is no ledger of this version")
+                else:
+                    check_version(path, self.one("PRAGMA application_id"))
             self.db.set_wal_hook(self._note_wal)
         except BaseException:
             os.close(self._lock)
@@ -257,6 +288,7 @@ class Store(Connection):
         *,
         block: BlockRecord | None = None,
         segments: Sequence[Segment] = (),
+        leaves: Sequence[tuple[int, bytes]] = (),
         tiles: Sequence[TileWrite] = (),
     ) -> None:
         """Make a block durable, or raise and leave everything as it was."""
@@ -266,10 +298,16 @@ class Store(Connection):
                 self.db.execute("INSERT INTO blocks VALUES (?, ?)", (block.block, encode(block)))
                 self._drop_days(block.at)
             put = self.db.executemany
-            put("INSERT INTO segments VALUES (?, ?, ?, ?)", segments)
+            put("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", segments)
+            put(_PUT_LEAVES, leaves[:1])  # may go on where the block before ended
+            put("INSERT INTO leaves VALUES (?, ?)", leaves[1:])
             put(
                 "INSERT OR REPLACE INTO tiles VALUES (?, ?)",
                 ((tile_key(tile.level, tile.index), tile.data) for tile in tiles),
+            )
+            put(
+                "INSERT INTO branches VALUES (?, ?)",
+                ((tile.index, tile.branches) for tile in tiles if tile.branches),
             )
             self.db.execute("INSERT OR REPLACE INTO head VALUES (1, ?)", (encode(head),))
 
@@ -399,8 +437,7 @@ def read_beside(folder: Path) -> Iterator[Snapshot]:
         raise FileNotFoundError(f"{folder} holds no ledger")
     reader = Snapshot(path, connect(path, make=False, read=True))
     try:
-        if reader.one("PRAGMA application_id") != APPLICATION_ID:
-            raise Damaged(f"{path} is no ledger of this version")
+        check_version(path, reader.one("PRAGMA application_id"))
         reader.begin()
         yield reader
     finally:

@@ -46,6 +46,8 @@ class TileWrite:
     level: int
     index: int
     data: bytes
+    branches: bytes = b""
+    """Of a whole tile of the lowest level: the roots over sixteen of its hashes each."""
 
 
 class TileReader(Protocol):
@@ -123,9 +125,12 @@ class Edge:
             added = []
             for start in range(0, len(hashes), TILE_WIDTH):
                 tile = hashes[start : start + TILE_WIDTH]
-                writes.append(TileWrite(level, first + (start >> TILE_HEIGHT), b"".join(tile)))
-                if start < whole:
-                    added.append(merkle.root(tile))
+                branches = _branches(tile) if start < whole else []
+                if branches:
+                    added.append(merkle.root(branches))
+                kept = b"" if level else b"".join(branches)
+                index = first + (start >> TILE_HEIGHT)
+                writes.append(TileWrite(level, index, b"".join(tile), kept))
             self._pending[level] = hashes[whole:]
             level, first = level + 1, first >> TILE_HEIGHT
         self._size += len(leaf_hashes)
@@ -191,6 +196,13 @@ class _Tiles:
             hashes = _read_hashes(self._reader, TileId(level, index, min(there, TILE_WIDTH)))
             found = self._pyramids[level, index] = list(_levels(hashes))
         return found
+
+
+def _branches(hashes: list[bytes]) -> list[bytes]:
+    """Halfway up a whole tile."""
+    while len(hashes) > TILE_WIDTH >> TILE_HEIGHT // 2:
+        hashes = merkle.pair_up(hashes)
+    return hashes
 
 
 def _levels(hashes: list[bytes]) -> Iterator[list[bytes]]:
