@@ -62,18 +62,19 @@ class City:
         scenes: dict[Scene, TypeRules] | None = None,
         block: int = BLOCK,
         more: Sequence[FoundingOrg] = (),
+        founded_at: str = FOUNDED_AT,
     ) -> None:
         self.folder = folder
         self.box = folder / "mail"
         self.box.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.now = parse_instant(FOUNDED_AT) + 4 * 3600
+        self.now = parse_instant(founded_at) + 4 * 3600
         self._nonces = 0
         genesis = Genesis(
             format="tallystick/genesis/v1",
             name="example/city",
             region=REGION,
             utc_offset_seconds=28_800,
-            founded_at=FOUNDED_AT,
+            founded_at=founded_at,
             nonce=nonce(0),
             log_keys=[signer("log").public_key],
             organisations=[founder("finance", "*"), founder(HOSPITAL, "bills.*"), *more],

@@ -26,12 +26,14 @@ from tallystick.cli import (
     issuing,
     keeping,
     keys,
+    letters,
     members,
     numbers,
     paper,
     presenting,
     proving,
     reserves,
+    serving,
     supervising,
     vaults,
     wallet,
@@ -97,9 +99,10 @@ for group in (
     importing,
 ):
     group.add_to(bills)
-for each in (keys, founding, keeping, proving, foreign, presenting, care, demo):
+for each in (keys, founding, keeping, serving, proving, foreign, presenting, care, demo):
     each.add_to(app)
 presenting.add_slip_to(bills)
+letters.add_to(app, bills, wallet.app)
 app.add_typer(members.app, name="members")
 app.add_typer(bills, name="bills")
 app.add_typer(claims.app, name="claims")

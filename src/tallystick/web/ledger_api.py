@@ -16,6 +16,7 @@ from tallystick.contracts.kit.context import Key, slot_key
 from tallystick.ledger.feed import FeedBlock, pack_frame, read_blocks
 from tallystick.ledger.receipts import read_segment, state_document
 from tallystick.ledger.view import View
+from tallystick.protocol.batch import BatchReceipt
 from tallystick.protocol.canonical import Meta, Raw, Record, builtins, decode, encode
 from tallystick.protocol.errors import Malformed, Rejected
 from tallystick.protocol.receipt import Receipt, StateDocument
@@ -26,7 +27,7 @@ from tallystick.protocol.transaction import (
     transaction_id,
 )
 from tallystick.protocol.values import Count, Digest, OrgId, TxId
-from tallystick.web.endpoint import BYTES, JSON, TEXT, Access, Ask, Endpoint, answer, nothing, raw
+from tallystick.web.endpoint import BYTES, JSON, TEXT, Access, Ask, Endpoint, answer, raw
 from tallystick.web.frames import Told
 from tallystick.web.reasons import WebReason
 
@@ -182,8 +183,10 @@ def dry_run(ask: Ask) -> Response:
 
 async def cosign(ask: Ask) -> Response:
     """Take a keeper's co-signature."""
+    if ask.service.read_only is not None:
+        raise Rejected(WebReason.READ_ONLY, ask.service.read_only)
     await ask.service.link.cosigned(ask.body)
-    return nothing()
+    return answer({})
 
 
 # --------------------------------------------------------------------------------- public
@@ -251,6 +254,18 @@ async def _receipt_with_row(ask: Ask, index: int, key: Key) -> Response:
     moment, known = await ask.service.proven(index, ask.query.wait)
     with moment.lock:
         return raw(encode(moment.view.receipt(index, known.note, row=key)))
+
+
+async def batch_receipt(ask: Ask) -> Response:
+    """One receipt of all items of a transaction, for whoever has its bytes: its sender."""
+    service, index = ask.service, ask.path["index"]
+    with service.view() as view:
+        check_transaction(ask, view, index)
+        segment = entry_segment(view, index)
+        last = segment.first + len(read_segment(segment)[1]) - 1
+    _, known = await service.best(last, ask.query.wait)
+    with service.view() as view:
+        return raw(encode(view.batch_receipt(segment.first, known.note)))
 
 
 def transaction_at(ask: Ask) -> Response:
@@ -440,7 +455,7 @@ ENDPOINTS = (
              Access.OWN, body=JSON, body_bytes_max=TRANSACTION_BYTES_MAX, answer=DryRun,
              tag="acts"),
     Endpoint("POST", "/api/v1/cosignatures", cosign, "Hand in a keeper's co-signature",
-             Access.OWN, body=TEXT, body_bytes_max=NOTE_BYTES_MAX, tag="keepers"),
+             Access.OWN, body=TEXT, body_bytes_max=NOTE_BYTES_MAX, answer=JSON, tag="keepers"),
     Endpoint("GET", "/api/v1/network", network, "The network", Access.PUBLIC, answer=NetworkAnswer),
     Endpoint("GET", "/api/v1/genesis", genesis, "The founding file", Access.PUBLIC, answer=JSON),
     Endpoint("GET", "/checkpoint", checkpoint, "The newest checkpoint", Access.PUBLIC, answer=TEXT),
@@ -451,6 +466,8 @@ ENDPOINTS = (
              query=TransactionQuery, answer=Told, tag="acts"),
     Endpoint("GET", "/api/v1/transactions/at/{index:int}", transaction_at,
              "A transaction as it lies on the ledger", answer=Held),
+    Endpoint("GET", "/api/v1/transactions/at/{index:int}/receipt", batch_receipt,
+             "The receipt of a whole transaction", query=WaitQuery, answer=BatchReceipt),
     Endpoint("GET", "/api/v1/rows/{kind}/{id:path}", row, "One row of the state",
              query=ProofQuery, answer=RowAnswer),
     Endpoint("GET", "/api/v1/rows/{kind}", rows, "Rows of a kind", query=RowsQuery,
