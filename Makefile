@@ -7,10 +7,11 @@ UV := UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never $(BIN)/uv
 SETUP := .venv/.setup-stamp
 BENCH := .venv/.bench-stamp
 
-.PHONY: help setup demo test check bench soak format
+.PHONY: help setup foreign demo test check bench soak format
 
 help:
 	@echo 'make setup    the tools and libraries, into .venv'
+	@echo 'make foreign  other people'"'"'s log clients, where Go is (for the tests)'
 	@echo 'make demo     a walk through the ledger (options: ARGS="...")'
 	@echo 'make test     all tests (options: ARGS="-k name")'
 	@echo 'make check    format, lint, types, imports, docs'
@@ -34,10 +35,16 @@ $(BENCH): $(SETUP)
 	@$(UV) sync --frozen --quiet --extra bench
 	@touch $@
 
+# Go keeps what it has fetched; go.sum pins it. Without Go, or too old a one, tests say what they skip.
+foreign:
+	@command -v go >/dev/null || exit 0; cd tests/foreign/c2sp \
+	    && GOTOOLCHAIN=local GOFLAGS=-mod=readonly go build -buildvcs=false -o /dev/null . \
+	    || echo 'The Go programs of tests/foreign are not built: their tests will say so.' >&2
+
 demo: setup
 	$(BIN)/tally demo $(ARGS)
 
-test: setup
+test: setup foreign
 	$(BIN)/pytest $(ARGS)
 
 check: setup
