@@ -151,7 +151,9 @@ def run(
     archive_key: Annotated[Path, typer.Option("--archive-key", help="The archive's vault key.")],
     delivery_key: Annotated[
         list[Path],
-        typer.Option("--delivery-key", help="Key that opens deliveries; may be repeated."),
+        typer.Option(
+            "--delivery-key", help="Key that opens deliveries, or a folder of them; or more."
+        ),
     ],
     box: options.Box = None,
     passphrase_file: options.Passphrase = None,
@@ -279,13 +281,14 @@ def _archive_office(
     from tallystick.apps.bills.archive_office import ArchiveOffice
     from tallystick.apps.bills.checks import business_keys_of, check_content
     from tallystick.apps.bills.sending import drop
+    from tallystick.cli.delivery_keys import key_files
     from tallystick.cli.inputs import load_delivery, load_signer, load_vault
     from tallystick.engines.clock import Clock
     from tallystick.vault import Archive
 
     acts = _box_of(ledger, box)
     kept = KeptLedger(ledger)
-    opened = [load_delivery(each, passphrase_file) for each in delivery_keys]
+    opened = [load_delivery(each, passphrase_file) for each in key_files(delivery_keys)]
     with Archive.open(
         folder / "bodies",
         load_vault(archive_key, passphrase_file).secret,

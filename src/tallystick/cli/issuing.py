@@ -17,6 +17,7 @@ import typer
 from tallystick.cli import options, out
 from tallystick.cli.acting import How, act, acting, nonce
 from tallystick.cli.failures import INTERRUPTED, REFUSED, fail
+from tallystick.cli.letters import CaFile, Insecure, Place, Route, routes_of
 
 if TYPE_CHECKING:
     from tallystick.apps.bills.acts import Issued
@@ -41,7 +42,11 @@ Draft = Annotated[
 ]
 DeliverTo = Annotated[
     str | None,
-    typer.Option("--deliver-to", help="ORG=KEY: whose archive gets the bodies, sealed to its key."),
+    typer.Option(
+        "--deliver-to",
+        metavar="ORG[=KEY]",
+        help="Whose archive gets the bodies, sealed to its key; the ledger's, if it names one.",
+    ),
 ]
 Mailbox = Annotated[
     Path | None, typer.Option("--mailbox", help="Folder into which due deliveries are put.")
@@ -184,7 +189,7 @@ def cancel_reversal(how: How, bills: Bills, reason: options.Reason) -> None:
 
 def deliver(
     how: How,
-    mailbox: Annotated[Path, typer.Argument(help="Folder that the archive reads.")],
+    place: Place,
     vault: options.VaultDir,
     vault_key: options.VaultKeyFile,
     vault_passphrase_file: options.VaultPassphrase = None,
@@ -192,16 +197,23 @@ def deliver(
     again: Annotated[
         bool, typer.Option("--again", help="Owe anew the bodies that the archive says it lacks.")
     ] = False,
+    route: Route = None,
+    ca_file: CaFile = None,
+    insecure: Insecure = False,
 ) -> None:
-    """Put the bodies that are due into the archive's mailbox."""
+    """Deliver the bodies that are due. Into folders, or to letterboxes over HTTP.
+
+    Wallets' letters go to the same PLACE unless --route wallets=PLACE names another. Who does not
+    answer is tried again later, and keeps nobody else waiting.
+    """
     from tallystick.cli.offices import open_office
 
     delivered = owed = 0
     where = _where(vault, vault_key, vault_passphrase_file, deliver_to, None)
     with open_office(how, where) as office:
         owed = office.deliver_again() if again else 0
-        mailbox.mkdir(parents=True, exist_ok=True)
-        while some := office.deliver(mailbox).delivered:
+        routes = routes_of(place, route, ca_file, insecure)
+        while some := office.deliver(routes).delivered:
             delivered += some
     if how.as_json:
         out.json({"delivered": delivered, "owed_anew": owed})

@@ -12,10 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
-from tallystick.cli import options, out
+from tallystick.cli import delivery_keys, options, out
 from tallystick.cli.acting import How, act, acting, nonce
 
 app = typer.Typer(no_args_is_help=True, help="Organisations, their keys, grants and keepers.")
+app.add_typer(delivery_keys.app, name="delivery")
 
 Org = Annotated[str, typer.Argument(help="Organisation's id: a-z, 0-9 and -.")]
 KeyText = Annotated[str, typer.Argument(metavar="KEY", help="Key file, or 64 hex digits.")]

@@ -20,6 +20,7 @@ from tallystick.cli.acting import How, desk_of, owner_of
 from tallystick.cli.desk import Desk
 from tallystick.cli.failures import fail
 from tallystick.cli.inputs import load_signer, load_vault, parse_key
+from tallystick.contracts.members.views import find_delivery
 from tallystick.durable import take_lock
 from tallystick.keyring import KeySigner, VaultKey
 from tallystick.vault import Vault
@@ -33,7 +34,7 @@ class Where:
     vault_key: Path
     vault_passphrase_file: Path | None = None
     deliver_to: str | None = None
-    """``ORG=KEY``: the archive's organisation, and its delivery key (file or 64 hex digits)."""
+    """``ORG`` or ``ORG=KEY``: the archive's organisation, and its delivery key (file or hex)."""
     mailbox: Path | None = None
 
 
@@ -99,7 +100,6 @@ def open_office(how: How, where: Where) -> Iterator[Office]:
         fail("cli.no_key", "缺少签名密钥", "which key signs this? name its file with --key")
     signer = load_signer(how.key, how.passphrase_file)
     vault_key = load_vault(where.vault_key, where.vault_passphrase_file)
-    archive = parse_recipient(where.deliver_to)
     with (
         desk_of(how) as desk,
         known_addresses(where.vault, vault_key) as addresses,
@@ -107,7 +107,7 @@ def open_office(how: How, where: Where) -> Iterator[Office]:
             *(desk, where.vault),
             signer=signer,
             vault_key=vault_key,
-            archive=archive,
+            archive=_recipient(desk, where.deliver_to),
             addresses=addresses,
         ) as office,
     ):
@@ -118,11 +118,23 @@ def open_office(how: How, where: Where) -> Iterator[Office]:
                 pass
 
 
-def parse_recipient(text: str | None) -> Recipient | None:
-    """``finance=<key file or hex>``, or None."""
+def _recipient(desk: Desk, text: str | None) -> Recipient | None:
+    """``finance``, whose key is on the ledger, or ``finance=<key file or hex>``; or None."""
     if text is None:
         return None
     org, equals, key = text.partition("=")
-    if not equals:
-        fail("cli.deliver_to", "应写作 单位=密钥", "--deliver-to is written ORG=KEY", detail=text)
-    return Recipient(org, parse_key(key))
+    if equals:
+        return Recipient(org, parse_key(key))
+    with desk.view() as view:
+        row = find_delivery(view, org)
+    if row is None:
+        fail(
+            *("cli.deliver_to", "账本上没有该单位的投递密钥"),
+            "the ledger names no delivery key of that organisation",
+            todo=(
+                "写作 单位=密钥，或请该单位登记（tally members delivery rotate）",
+                "write ORG=KEY, or have it entered: tally members delivery rotate",
+            ),
+            detail=text,
+        )
+    return Recipient(org, row.key)

@@ -60,6 +60,10 @@ class WalletKeys:
         keys = [self._delivery(*each) for each in addresses]
         return {key.public_key: key.private_key for key in keys}
 
+    def collect(self, via: str, generation: int) -> KeySigner:
+        """Asks for the letters of one address; no two boxes have the same owner."""
+        return signer_from_seed(self._derive("collect", via, generation), name="collect")
+
     def own_key(self, root: bytes, bound: int) -> BillKey:
         """The key that a bill is taken to in its binding `bound`: no issuer can know it."""
         return bill_key(self._derive("own", bound), root, self.mandate.public_key)
