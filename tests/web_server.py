@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 import time
@@ -13,9 +14,11 @@ from typing import Any
 import uvloop
 
 from tallystick.protocol.canonical import replace
+from tallystick.protocol.errors import Busy, Damaged, Rejected
 from tallystick.web.exchange import Exchange
 from tallystick.web.gate import Gate
 from tallystick.web.limits import LIMITS, Limits
+from tallystick.web.reasons import WebReason
 from tallystick.web.server import listening, serve
 
 QUICK = replace(
@@ -28,6 +31,54 @@ QUICK = replace(
     body_bytes=100_000,
 )
 """Limits that a test can wait for."""
+
+
+class App:
+    """Says what it was asked, or does what the path says."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, bytes]] = []
+        self.go_on = threading.Event()
+        self.ended = threading.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for _ in range(2):
+                await send({"type": (await receive())["type"] + ".complete"})
+            self.ended.set()
+            return
+        message = await receive()
+        assert not message["more_body"]
+        path = scope["path"]
+        self.calls.append((scope["method"], path, message["body"]))
+        await self._act(path, send)
+        body = f"{scope['method']} {path} {len(message['body'])} {scope['client'][0]}".encode()
+        if path == "/large":
+            body = bytes(32 * 1024 * 1024)
+        start: dict[str, Any] = {"type": "http.response.start", "status": 200}
+        start["headers"] = [(b"content-length", b"%d" % len(body))]
+        if path == "/cached":
+            start["headers"].append((b"cache-control", b"max-age=60"))
+        await send(start)
+        if path == "/breaks":
+            raise ValueError("the middle of an answer")
+        await send({"type": "http.response.body", "body": body})
+
+    async def _act(self, path: str, send: Any) -> None:
+        match path:
+            case "/bug":
+                raise KeyError("patient 4711")
+            case "/busy":
+                raise Busy(2.5)
+            case "/no":
+                raise Rejected(WebReason.FORBIDDEN, "not yours", path="number")
+            case "/damaged":
+                raise Damaged("/srv/secret/ledger.db differs at byte 7")
+            case "/wait":
+                while not self.go_on.is_set():
+                    await asyncio.sleep(0.01)
+            case "/for-ever":
+                await asyncio.Event().wait()
 
 
 class WebServer:
@@ -100,6 +151,21 @@ class WebServer:
         with self.connect() as connection:
             connection.sendall(data)
             return drain(connection)
+
+
+def get(path: str, *more: str, end: bool = True) -> bytes:
+    lines = [f"GET {path} HTTP/1.1", "Host: ledger.example", *more]
+    return "\r\n".join([*lines, *(["Connection: close"] if end else []), "", ""]).encode()
+
+
+def problem(data: bytes) -> tuple[int, str]:
+    """Status and code of a problem that ends the connection."""
+    status, headers, body = parsed(data)
+    document = json.loads(body)
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["connection"] == "close" and headers["cache-control"] == "no-store"
+    assert document["status"] == status and b"Traceback" not in data
+    return status, document["code"]
 
 
 def until(holds: Callable[[], bool], seconds: float = 5) -> None:

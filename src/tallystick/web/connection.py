@@ -14,6 +14,8 @@ closed connection; never in an exception that leaves this module. See docs/guide
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 from urllib.parse import unquote
@@ -34,6 +36,7 @@ CHUNK_OVERHEAD_BYTES = 64 * 1024
 """What a chunked body may have around its bytes, beside an eighth of them."""
 _FIELD_BYTES = 4
 """Colon, space and line end of a header."""
+_NO_LINGER = struct.pack("ii", 1, 0)
 _TLS = b"\x16\x03"
 _CLOSE = (b"connection", b"close")
 
@@ -202,32 +205,41 @@ class Connection(HttpToolsProtocol):
     def check(self, now: float) -> None:
         """Asked by the server several times while any limit passes: close whoever is too slow."""
         limits = self.gate.limits
+        unread = self.transport.get_write_buffer_size()
+        if unread:
+            self._check_reader(now, unread)
+            return
+        self.reading = None
         if self.phase is Phase.BODY:
             if self.pace is not None and self.pace.too_slow(
                 now, self.held, limits.pace_seconds, limits.pace_bytes_per_second
             ):
                 self.refuse(WebReason.TIMEOUT)
-        elif self.phase is Phase.ANSWER:
-            self._check_reader(now)
-        elif now >= self.deadline:
-            if self.phase is Phase.HEADER:
-                self.refuse(WebReason.TIMEOUT)
-            elif self.phase is Phase.IDLE and not self.transport.is_closing():
-                self.transport.close()
-            else:
-                self.transport.abort()
-
-    def _check_reader(self, now: float) -> None:
-        unread = self.transport.get_write_buffer_size()
-        if not unread:
-            self.reading = None
+        elif self.phase is Phase.ANSWER or now < self.deadline:
             return
+        elif self.phase is Phase.HEADER:
+            self.refuse(WebReason.TIMEOUT)
+        elif self.phase is Phase.IDLE:
+            self.transport.close()
+        else:
+            self.transport.abort()
+
+    def _check_reader(self, now: float, unread: int) -> None:
+        """An answer was handed over to be sent, but its client has not taken it yet."""
         limits, taken = self.gate.limits, self.sent - unread
+        if self.phase is Phase.IDLE:
+            self.deadline = now + limits.idle_seconds
         if self.reading is None:
             self.reading = Pace(now)
             self.reading.count = taken
         elif self.reading.too_slow(now, taken, limits.pace_seconds, limits.pace_bytes_per_second):
-            self.transport.abort()
+            self._cut()
+
+    def _cut(self) -> None:
+        """Close, and have the kernel forget at once what the client does not read."""
+        bound = self.transport.get_extra_info("socket")
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
 
     def shutdown(self) -> None:
         """The server stops: answer what is under way, and end."""
@@ -429,6 +441,7 @@ class Connection(HttpToolsProtocol):
         if self.held:
             self.gate.bodies -= self.held
             self.held = 0
+            self.cycle.body = bytearray()
         if exchange is None:
             return
         if exchange.started:

@@ -94,6 +94,8 @@ class Cycle(RequestResponseCycle):
 
     async def _start(self, message: Any) -> None:
         connection = self.connection
+        if self.disconnected:
+            return
         self.exchange.status = message["status"]
         headers = list(message.get("headers", ()))
         names = {name.lower() for name, _ in headers}

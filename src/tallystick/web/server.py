@@ -128,6 +128,24 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _configured(app: Any, gate: Gate) -> BoundConfig:
+    """Everything of uvicorn's that we do ourselves is off."""
+    config = BoundConfig(
+        app,
+        http=Connection,
+        ws="none",
+        loop="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        headers=[("x-content-type-options", "nosniff")],
+        backlog=_BACKLOG,
+    )
+    config.gate = gate
+    return config
+
+
 async def serve(
     app: Any,
     *,
@@ -161,19 +179,7 @@ async def serve(
         observe=observe,
         fault=fault,
     )
-    config = BoundConfig(
-        app,
-        http=Connection,
-        ws="none",
-        loop="none",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        headers=[("x-content-type-options", "nosniff")],
-        backlog=_BACKLOG,
-    )
-    config.gate = gate
+    config = _configured(app, gate)
     server = _Server(config, lambda: ready(gate), stopping)
     loop = asyncio.get_running_loop()
     asked = stop or asyncio.Event()
