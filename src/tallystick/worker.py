@@ -102,11 +102,10 @@ class Worker:
             link=self.link,
             clock=clock,
             authenticate=self.door.authenticate,
-            readers=BillReaders(clock),
+            readers=BillReaders(clock, self.log.note),
             policy=policy,
             texts=texts,
             read_only=settings.read_only,
-            note_read=self.log.note,
         )
         self.app = make_app(
             self.service,

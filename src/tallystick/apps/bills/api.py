@@ -200,10 +200,11 @@ async def bill_receipt(ask: Ask) -> Response:
 
 
 async def bill_claims(ask: Ask) -> Response:
-    """The claims of a bill, by ordinal."""
+    """The claims of a bill that the caller may see, by ordinal."""
     with ask.service.view() as view:
         found = find_claims(view, read_bill(ask, view))
-    return answer(ClaimsAnswer(claims=[builtins(each) for each in found]))
+        shown = [builtins(each) for each in found if _may(ask, view, each)]
+    return answer(ClaimsAnswer(claims=shown))
 
 
 def read_bill(ask: Ask, view: View) -> Bill:
