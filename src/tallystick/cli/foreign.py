@@ -44,9 +44,9 @@ def export_proof(
     receipt: Annotated[Path, typer.Argument(metavar="RECEIPT", help="Receipt of an entry.")],
     output: options.Output = None,
 ) -> None:
-    """Write what a receipt proves as a C2SP tlog-proof, for log clients that are not ours.
+    """Write a receipt as a C2SP tlog-proof.
 
-    Index, hashes, checkpoint and the leaf: neither the item nor who signed it. Verifies nothing.
+    For log clients that are not ours. Index, hashes, checkpoint and the leaf: neither the item nor who signed it. Verifies nothing.
     """
     from tallystick.cli.founding import write_new
     from tallystick.cli.inputs import in_file, read_file
@@ -64,9 +64,9 @@ def export_proof(
 
 
 def vkeys(trust: options.Trust = None, as_json: options.AsJson = False) -> None:
-    """The keys of a trust policy as verifier keys (C2SP), as other people's log clients take them.
+    """A trust policy's keys as verifier keys (C2SP).
 
-    Of the log, then of each keeper.
+    As other people's log clients take them: of the log, then of each keeper.
     """
     from tallystick.cli.inputs import read_policy
     from tallystick.protocol.checkpoint import NOTE_KEY, format_vkey
@@ -108,9 +108,9 @@ def witness(
     ] = None,
     passphrase_file: options.Passphrase = None,
 ) -> None:
-    """Be a witness (C2SP tlog-witness): co-sign checkpoints that grew out of the last one.
+    """Be a witness of other logs (C2SP tlog-witness).
 
-    Any log that signs as C2SP says may be witnessed. The witness's own verifier key is printed at
+    Co-signs checkpoints that grew out of the last one. Any log that signs as C2SP says may be witnessed. The witness's own verifier key is printed at
     the start. Stop it with Ctrl-C.
     """
     from tallystick.cli.inputs import load_signer
