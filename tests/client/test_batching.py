@@ -21,10 +21,10 @@ class Sender:
         self.hold = threading.Event()
         self.hold.set()
 
-    def send(self, batch: Sequence[int]) -> Future[Sequence[int]]:
+    def send(self, batch: Sequence[int]) -> Future[list[int]]:
         self.batches.append(batch)
         self.hold.wait(10)
-        done: Future[Sequence[int]] = Future()
+        done: Future[list[int]] = Future()
         done.set_result([each * 2 for each in batch])
         return done
 
@@ -76,11 +76,11 @@ def test_closing_sends_what_waits_and_takes_no_more() -> None:
 
 
 def test_a_failure_is_that_of_its_batch_alone() -> None:
-    failed: Future[Sequence[int]] = Future()
+    failed: Future[list[int]] = Future()
     failed.set_exception(Busy(1))
     answers = iter([failed])
 
-    def send(batch: Sequence[int]) -> Future[Sequence[int]]:
+    def send(batch: Sequence[int]) -> Future[list[int]]:
         found = next(answers, None)
         if found is None:
             raise Busy(2)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import Net, problem
+from misled import Net, problem
 from starlette.requests import Request
 from starlette.responses import Response
 

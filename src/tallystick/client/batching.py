@@ -25,7 +25,7 @@ BYTES_MAX = TRANSACTION_BYTES_MAX - ITEM_BYTES_MAX - 4 * 1024
 T = TypeVar("T")
 R = TypeVar("R")
 
-Send = Callable[[Sequence[T]], "Future[Sequence[R]]"]
+Send = Callable[[Sequence[T]], "Future[list[R]]"]
 
 
 class _Item(NamedTuple, Generic[T, R]):
@@ -122,7 +122,7 @@ class Batcher(Generic[T, R]):
         return min(len(self._waiting), self._items_max)
 
 
-def _distribute(batch: Sequence[_Item[T, R]], done: Future[Sequence[R]]) -> None:
+def _distribute(batch: Sequence[_Item[T, R]], done: Future[list[R]]) -> None:
     error = done.exception()
     if error is not None:
         _fail(batch, error)

@@ -77,6 +77,7 @@ def request_keywords(call: Call[Any], auth: httpx2.Auth | None) -> dict[str, Any
     if call.signed and auth is None:
         raise ValueError(f"{call.path} is asked by a signed request: give the client a key")
     headers = {"accept": "application/json, application/problem+json, */*;q=0.5"}
+    headers |= dict(call.headers)
     if call.body:
         headers["content-type"] = call.content_type
     return {"params": call.query or None, "content": call.body or None, "headers": headers}

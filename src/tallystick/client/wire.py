@@ -10,12 +10,13 @@ proofs are verified by whoever asked for them. See docs/spec/http.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from tallystick.client.failures import PROBLEM_BYTES_MAX, WrongAnswer, failure
-from tallystick.protocol.canonical import DOCUMENT_BYTES_MAX, Record, decode
+from tallystick.protocol.batch import BATCH_BYTES_MAX
+from tallystick.protocol.canonical import DOCUMENT_BYTES_MAX, Raw, Record, decode
 from tallystick.protocol.checkpoint import NOTE_BYTES_MAX
 from tallystick.protocol.committed import Committed
 from tallystick.protocol.entry import ACCEPTED, Outcome
@@ -23,7 +24,7 @@ from tallystick.protocol.errors import Malformed
 from tallystick.protocol.receipt import RECEIPT_BYTES_MAX
 from tallystick.protocol.tiles import TILE_WIDTH, TileId
 from tallystick.protocol.transaction import ITEMS_MAX
-from tallystick.protocol.values import Count, TxId
+from tallystick.protocol.values import Count, Digest, TxId
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -32,9 +33,9 @@ WAIT_SECONDS_MAX = 30
 """Longest that a server holds an answer back until enough keepers have signed."""
 ROWS_MAX = 1_000
 """Most rows of one answer."""
+ROWS_BYTES_MAX = DOCUMENT_BYTES_MAX
 FRAMES_BYTES_MAX = 16 * 1024 * 1024
-BATCH_BYTES_MAX = DOCUMENT_BYTES_MAX
-TEXT, JSON, NOTE = "text/plain", "application/json", "text/plain; charset=utf-8"
+JSON, NOTE = "application/json", "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Call(Generic[T_co]):
     """With what is not plain in it escaped."""
     decode: Callable[[bytes], T_co]
     query: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    """Beside those that every call has."""
     body: bytes = field(default=b"", repr=False)
     content_type: str = JSON
     signed: bool = False
@@ -66,7 +69,7 @@ class Call(Generic[T_co]):
 
     def read(self, status: int, headers: Mapping[str, str], body: bytes) -> T_co:
         """The answer, or the failure that it tells of. `headers`: lower-case names."""
-        if status != 200:
+        if status not in {200, 204}:
             raise failure(status, headers, body)
         try:
             return self.decode(body)
@@ -100,6 +103,41 @@ class Entered(Record):
         return Committed(
             *(self.tx_id, self.first, outcomes, self.block, self.at, self.repeated, why)
         )
+
+
+class HeadSaid(Record):
+    """The ledger after its last block, as the server says."""
+
+    network: Digest
+    block: Count
+    at: Count
+    size: Count
+    root: Digest
+    state: Digest
+
+
+class Held(Record):
+    """A transaction as it lies on the ledger."""
+
+    first: Count
+    block: Count
+    at: Count
+    data: bytes
+    refused: dict[str, Outcome] = {}
+
+
+class RowSaid(Record):
+    """A row, or that there is none; `proof` where it was asked for."""
+
+    row: dict[str, Any] | None = None
+    proof: dict[str, Any] | None = None
+
+
+class RowsSaid(Record):
+    """Rows by id; `after` goes on behind the last of them."""
+
+    rows: list[Raw] = []
+    after: str | None = None
 
 
 class DryRun(Record):
@@ -174,6 +212,64 @@ def batch_receipt(first: int, *, wait_seconds: int = 0) -> Call[bytes]:
     )
 
 
+def bill_receipt(
+    code: int, number: int, *, status: bool = False, wait_seconds: int = 0
+) -> Call[bytes]:
+    """The receipt of the entry that made a bill; `status`: with its state now."""
+    query = _given(status=1 if status else None, wait=wait_seconds or None)
+    path = f"/api/v1/bills/{code}/{number}/receipt"
+    return _get(path, bytes, query, wait_seconds=wait_seconds)
+
+
+# ------------------------------------------------------------------------------- reading
+
+
+def head() -> Call[HeadSaid]:
+    """The ledger after its last block."""
+    return _get("/api/v1/head", reading(HeadSaid))
+
+
+def row(kind: str, row_id: str, *, proof: bool = False) -> Call[RowSaid]:
+    """One row of the state; with `proof`, as of the newest moment that can be proven."""
+    path = f"/api/v1/rows/{_quoted(kind)}/{_quoted(row_id)}"
+    return _get(path, reading(RowSaid), _given(proof=1 if proof else None))
+
+
+def rows(kind: str, prefix: str = "", after: str = "") -> Call[RowsSaid]:
+    """Rows of a kind by id, those that the caller may read; as many as one answer holds."""
+    query = _given(prefix=prefix or None, after=after or None)
+    path = f"/api/v1/rows/{_quoted(kind)}"
+    return _get(path, reading(RowsSaid), query, bytes_max=ROWS_BYTES_MAX)
+
+
+def slots(code: int, first: int, last: int) -> Call[RowsSaid]:
+    """What befell numbers of a code, those that the caller may read."""
+    query = _given(first=first, last=last)
+    return _get(f"/api/v1/slots/{code}", reading(RowsSaid), query, bytes_max=ROWS_BYTES_MAX)
+
+
+def transaction_at(index: int) -> Call[Held]:
+    """The transaction that has an entry, as it was submitted."""
+    path = f"/api/v1/transactions/at/{index}"
+    return _get(path, reading(Held), bytes_max=DOCUMENT_BYTES_MAX)
+
+
+def feed(after: int, size: int) -> Call[bytes]:
+    """Whole blocks behind block `after`, up to a size of the log: for keepers."""
+    query = _given(after=after, size=size)
+    return _get("/api/v1/feed/blocks", bytes, query, bytes_max=2 * FRAMES_BYTES_MAX)
+
+
+def cosignature(note: bytes) -> Call[bytes]:
+    """Hand in a keeper's line under a checkpoint: it proves itself."""
+    return Call("POST", "/api/v1/cosignatures", bytes, body=note, content_type=NOTE)
+
+
+def showing(call: Call[T], header: str, value: str) -> Call[T]:
+    """The same call with one more header."""
+    return replace(call, headers=(*call.headers, (header, value)))
+
+
 # --------------------------------------------------------------------------- internals
 
 
@@ -224,4 +320,4 @@ def _given(**values: str | int | None) -> tuple[tuple[str, str], ...]:
 
 
 def _quoted(text: str) -> str:
-    return quote(text, safe=":")
+    return quote(text, safe="/:")

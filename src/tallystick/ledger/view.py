@@ -7,7 +7,7 @@ whoever knows how many there are. See docs/spec/storage.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -62,6 +62,9 @@ class Reading(Reader, Protocol):
     def head(self) -> Head:
         """The ledger after its last block."""
 
+    def prefetch(self, keys: Iterable[Key], kind: type[Row]) -> None:
+        """These rows will be asked for, one by one: what is far away may be fetched at once."""
+
     def segment(self, index: int) -> Segment:
         """The transaction that has the entry at this log index."""
 
@@ -78,6 +81,16 @@ class View:
         self.network = network
         self.head: Head = snapshot.head()
         self._rows = VerifiedRows(snapshot, self.head.state)
+
+    @property
+    def store(self) -> Snapshot:
+        """What it reads from, unchecked: for those who check themselves."""
+        return self._snapshot
+
+    @property
+    def rows(self) -> VerifiedRows:
+        """Rows and hashes of the state, checked when they are read."""
+        return self._rows
 
     def get(self, key: Key, kind: type[R]) -> R | None:
         """The row under `key`, typed as `kind`, or None."""
@@ -101,6 +114,9 @@ class View:
             with self._naming():
                 self._rows.check(key, data)
             yield read(data)
+
+    def prefetch(self, keys: Iterable[Key], kind: type[Row]) -> None:
+        """Nothing to do: they are at hand."""
 
     def seen(self, sender: str, idempotency: bytes) -> tuple[str, int] | None:
         """(tx_id, first entry) of the transaction that took this key, while it is remembered."""

@@ -7,16 +7,19 @@ See docs/guides/office.md.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tallystick.apps.bills.checks import business_keys
+from tallystick.apps.bills.sending import Sent
 from tallystick.contracts.bills.body import Body
 from tallystick.contracts.bills.content import check_body
 from tallystick.contracts.bills.items.bills import Issue, Release, Replace, Reverse, Withhold
 from tallystick.contracts.bills.records.bills import Bill, TypeRules, parse_bill_id
 from tallystick.contracts.bills.views.bills import is_acknowledged
 from tallystick.contracts.kit.context import Reader
+from tallystick.ledger.engine import Committed
 from tallystick.protocol.body import encoded_root
 from tallystick.protocol.canonical import encode, parse
 from tallystick.protocol.transaction import Item
@@ -177,3 +180,16 @@ def undone_by(item: Item) -> BillId | None:
         case Replace() | Reverse():
             return parse_bill_id(item.bill)
     return None
+
+
+class UnderWay(NamedTuple):
+    """Bills that were sent and not waited for."""
+
+    refused: dict[int, Issued]
+    """By position: what was refused before anything was sent."""
+    sent: list[tuple[Sent, list[Act]]]
+
+    @property
+    def answers(self) -> list[Future[Committed]]:
+        """Done when `Office.finish` need not wait."""
+        return [sent.answer for sent, _ in self.sent]

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from tallystick.apps.bills.acts import (
     SCHEMAS,
@@ -27,6 +26,7 @@ from tallystick.apps.bills.acts import (
     Reversal,
     SealedBill,
     Status,
+    UnderWay,
     Word,
     bills_of,
     said_of,
@@ -38,14 +38,16 @@ from tallystick.apps.bills.delivering import Routes, deliver_owed, key_of
 from tallystick.apps.bills.drafting import Drafting, Recipient
 from tallystick.apps.bills.holders import BillKey
 from tallystick.apps.bills.numbers import Place
+from tallystick.apps.bills.presenting import Basis
 from tallystick.apps.bills.sending import Sending, Sent, Submit, new_nonce
+from tallystick.apps.bills.sharing import Promise, Sharing
 from tallystick.contracts.bills.body import Body, Payer
 from tallystick.contracts.bills.items.bills import Issue, Release, Replace, Withhold
 from tallystick.contracts.bills.reasons import BillsReason
-from tallystick.contracts.bills.records.bills import format_bill_id
+from tallystick.contracts.bills.records.bills import Bill, format_bill_id
 from tallystick.contracts.bills.views.bills import find_bill, find_issuer, is_archived
+from tallystick.contracts.kit.context import slot_key
 from tallystick.contracts.members.views import find_delivery
-from tallystick.ledger.engine import Committed
 from tallystick.ledger.receipts import read_segment
 from tallystick.ledger.view import Reading
 from tallystick.protocol.body import encoded_root
@@ -87,19 +89,6 @@ Make = Callable[[Reading, int, T], Act]
 ViewFactory = Callable[[], AbstractContextManager[Reading]]
 
 
-class UnderWay(NamedTuple):
-    """Bills that were sent and not waited for."""
-
-    refused: dict[int, Issued]
-    """By position: what was refused before anything was sent."""
-    sent: list[tuple[Sent, list[Act]]]
-
-    @property
-    def answers(self) -> list[Future[Committed]]:
-        """Done when `Office.finish` need not wait."""
-        return [sent.answer for sent, _ in self.sent]
-
-
 class Office:
     """One issuer's side. Begin with `resolve()`."""
 
@@ -128,6 +117,7 @@ class Office:
         """
         self.vault = vault
         self.org = org
+        self._network = network
         self._holders = Holders(network, holder_key, addresses)
         self._view = view
         self._clock = clock
@@ -231,6 +221,8 @@ class Office:
     def said(self, answers: Iterable[Issued]) -> list[Word | None]:
         """What people are told of each new bill; None where there is none."""
         with self._view() as view:
+            answers = list(answers)
+            view.prefetch([slot_key(one.code, one.number) for one in answers if one.accepted], Bill)
             rows = [
                 find_bill(view, format_bill_id(one.code, one.number)) if one.accepted else None
                 for one in answers
@@ -257,8 +249,27 @@ class Office:
 
     def deliver(self, to: Routes | Path, *, limit: int = 1_000) -> Delivered:
         """Hand over what is due: into letter boxes of this machine, or over HTTP."""
+        sharing = self._sharing()
+        sharing.review()
         return deliver_owed(
-            self.vault, to, at=self._clock(), limit=limit, key_of=key_of(self._view)
+            *(self.vault, to),
+            at=self._clock(),
+            limit=limit,
+            key_of=key_of(self._view),
+            sharing=sharing,
+        )
+
+    def share(self, bill: str, basis: Basis) -> Promise:
+        """Owe fields of a bill to whoever reimburses it, as its holder allowed; see `Sharing`."""
+        return self._sharing().promise(bill, basis)
+
+    def _sharing(self) -> Sharing:
+        return Sharing(
+            self.vault,
+            network=self._network,
+            view=self._view,
+            clock=self._clock,
+            key_of=key_of(self._view),
         )
 
     def deliver_again(self) -> int:

@@ -44,12 +44,15 @@ from tallystick.apps.bills.claim_orders import (
 from tallystick.apps.bills.claim_watch import ViewFactory, Watch
 from tallystick.apps.bills.sending import VALID_SECONDS, Sending, Sent, Submit
 from tallystick.contracts.bills.items import claims as items
+from tallystick.contracts.bills.records.bills import Bill, parse_bill_id
+from tallystick.contracts.kit.context import slot_key
 from tallystick.ledger.receipts import SignedParts
 from tallystick.ledger.view import Reading
 from tallystick.protocol.canonical import encode, parse
 from tallystick.protocol.entry import ACCEPTED
 from tallystick.protocol.errors import Malformed, Rejected
 from tallystick.protocol.keys import Signer
+from tallystick.protocol.receipt import is_numbered
 from tallystick.protocol.transaction import (
     ITEM_BYTES_MAX,
     ITEMS_MAX,
@@ -230,7 +233,10 @@ class Reimburser(Watch):
         numbered = enumerate(wanted)
         while some := list(islice(numbered, ITEMS_MAX)):
             with self._view() as view:
-                each = [(position, make(view, order)) for position, order in some]
+                named = [str(getattr(order, "bill", "")) for _, order in some]
+                keys = [slot_key(*parse_bill_id(bill)) for bill in named if is_numbered(bill)]
+                view.prefetch(keys, Bill)
+                each = [(position, _allowed(make, view, order)) for position, order in some]
             for position, made in each:
                 checked = _checked(made)
                 if isinstance(checked, Made):
@@ -337,6 +343,15 @@ class Reimburser(Watch):
             detail=said.why.get(n, "") if outcome != ACCEPTED else "",
         )
         return answer if answer.accepted else with_left(view, now, item, answer)
+
+
+def _allowed(make: Make[T], view: Reading, order: T) -> Made | Answer:
+    """What is made of an order; a ledger far away may refuse even to show the bill."""
+    try:
+        return make(view, order)
+    except Rejected as error:
+        bill = str(getattr(order, "bill", ""))
+        return Answer(outcome=error.reason.value, bill=bill, detail=error.detail)
 
 
 def _checked(made: Made | Answer) -> Made | Answer:
