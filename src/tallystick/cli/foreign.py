@@ -46,7 +46,8 @@ def export_proof(
 ) -> None:
     """Write a receipt as a C2SP tlog-proof.
 
-    For log clients that are not ours. Index, hashes, checkpoint and the leaf: neither the item nor who signed it. Verifies nothing.
+    For log clients that are not ours. Index, hashes, checkpoint and the leaf: neither the item nor
+    who signed it. Verifies nothing.
     """
     from tallystick.cli.founding import write_new
     from tallystick.cli.inputs import in_file, read_file
@@ -64,7 +65,7 @@ def export_proof(
 
 
 def vkeys(trust: options.Trust = None, as_json: options.AsJson = False) -> None:
-    """A trust policy's keys as verifier keys (C2SP).
+    """Verifier keys of a trust policy.
 
     As other people's log clients take them: of the log, then of each keeper.
     """
@@ -108,10 +109,10 @@ def witness(
     ] = None,
     passphrase_file: options.Passphrase = None,
 ) -> None:
-    """Be a witness of other logs (C2SP tlog-witness).
+    """Be a witness of logs (C2SP tlog-witness).
 
-    Co-signs checkpoints that grew out of the last one. Any log that signs as C2SP says may be witnessed. The witness's own verifier key is printed at
-    the start. Stop it with Ctrl-C.
+    Co-signs checkpoints that grew out of the last one. Any log that signs as C2SP says may be
+    witnessed. The witness's own verifier key is printed at the start. Stop it with Ctrl-C.
     """
     from tallystick.cli.inputs import load_signer
     from tallystick.engines.clock import Clock
