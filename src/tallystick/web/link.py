@@ -20,6 +20,8 @@ from tallystick.protocol.trust import TrustPolicy, verify_checkpoint
 from tallystick.web.frames import Failed, Frame, Kind, Told, Unpacker, failure, pack
 
 NOTES_KEPT = 64
+CATCH_SECONDS = 0.3
+"""After all moments were let go: by then the writer has begun its WAL anew."""
 MOMENTS_KEPT = 4
 """Newer than the newest that meets the policy; the oldest of them is let go."""
 
@@ -119,6 +121,7 @@ class Link(asyncio.Protocol):
         self.notes = OrderedDict(sorted(self.notes.items()))
         while len(self.notes) > NOTES_KEPT:
             self._forget()
+        self._catch()
         self._tidy()
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
@@ -152,6 +155,17 @@ class Link(asyncio.Protocol):
         else:  # we were too late: the writer has gone on
             pinned.let_go()
         self._write(pack(Kind.PINNED, pinned.size))
+
+    def _catch(self) -> None:
+        """Hold the moment of the newest note where we missed it and nothing has come since."""
+        newest = next(reversed(self.notes), 0)
+        if not newest or newest in self.moments or self._transport is None:
+            return
+        pinned = self._ledger.pin()
+        if pinned.size == newest:
+            self.moments[newest] = pinned
+        else:
+            pinned.let_go()
 
     def _tidy(self) -> None:
         """Let go of moments that nobody will ask for again."""
@@ -203,6 +217,7 @@ class Link(asyncio.Protocol):
             for size in list(self.moments):
                 self._let_go(size)
             self._write(pack(Kind.PINNED, 0))
+            asyncio.get_running_loop().call_later(CATCH_SECONDS, self._catch)
         elif frame.kind == Kind.NOTE:
             self._learn(frame.number, frame.payload)
         elif frame.kind == Kind.FIGURES:
