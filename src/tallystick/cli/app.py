@@ -36,6 +36,7 @@ from tallystick.cli import (
     serving,
     supervising,
     vaults,
+    verifier,
     wallet,
 )
 from tallystick.cli.failures import INTERRUPTED, Failure, bug_of, failure_of
@@ -99,7 +100,18 @@ for group in (
     importing,
 ):
     group.add_to(bills)
-for each in (keys, founding, keeping, serving, proving, foreign, presenting, care, demo):
+for each in (
+    keys,
+    founding,
+    keeping,
+    serving,
+    proving,
+    verifier,
+    foreign,
+    presenting,
+    care,
+    demo,
+):
     each.add_to(app)
 presenting.add_slip_to(bills)
 letters.add_to(app, bills, wallet.app)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Protocol, TypeVar
 
 from tallystick.apps.bills.fields import ALWAYS_OPEN, Fields, check_fields, covers
 from tallystick.contracts.bills.body import Sources
@@ -31,6 +31,7 @@ from tallystick.protocol.canonical import (
     Meta,
     Record,
     builtins,
+    check_plain,
     decode,
     narrow,
 )
@@ -103,7 +104,13 @@ def read_presentation(data: bytes) -> Presentation:
     """Read a presentation's one encoding; `Malformed` otherwise. Nothing is verified yet."""
     if len(data) > DOCUMENT_BYTES_MAX:
         raise Malformed(f"presentation has {len(data)} bytes, more than {DOCUMENT_BYTES_MAX}")
-    return decode(data, Presentation)
+    presentation = decode(data, Presentation)
+    right, receipt = presentation.right, presentation.receipt
+    documents = (*right.rows, presentation.issuer, *(() if right.type is None else (right.type,)))
+    states = (receipt.state, *(each.state for each in documents))
+    for value in (receipt.item, *(each.row for each in states if each is not None)):
+        check_plain(value)  # now: what fails must not hang on which proof is looked at first
+    return presentation
 
 
 def check_allowed(path: str, fields: Fields | None) -> None:
@@ -112,7 +119,27 @@ def check_allowed(path: str, fields: Fields | None) -> None:
         raise VerificationFailed("the holder did not consent to this field", path=path)
 
 
-def verify_shown(presentation: Presentation, root: bytes) -> list[Disclosure]:
+class Opened(Protocol):
+    """Disclosures with the proof that they are under a root: a presentation's, or a part's."""
+
+    @property
+    def disclosures(self) -> Sequence[str]:
+        """As a body has them."""
+
+    @property
+    def indices(self) -> Sequence[int]:
+        """Where each lies among all of the body."""
+
+    @property
+    def size(self) -> int:
+        """How many the body has."""
+
+    @property
+    def path(self) -> Sequence[bytes]:
+        """The siblings."""
+
+
+def verify_shown(presentation: Opened, root: bytes) -> list[Disclosure]:
     """The disclosures, once they are proven to be of the body under `root`, no path twice."""
     shown = [parse_disclosure(text) for text in presentation.disclosures]
     for before, after in pairwise(shown):
