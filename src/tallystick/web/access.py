@@ -115,11 +115,7 @@ class AccessLog:
             count = len(self._waiting)
             if not count:
                 return
-            batch = self._waiting[:count]
-            with Naming(self.path), self._db:
-                self._db.executemany(
-                    "INSERT INTO reads (bill, at, who, means, why) VALUES (?, ?, ?, ?, ?)", batch
-                )
+            self._write(self._waiting[:count])
             del self._waiting[:count]  # appends meanwhile went behind them
         self._trouble = None
 
@@ -131,6 +127,19 @@ class AccessLog:
                 (self._clock() - self._retention_seconds, _FORGET_ROWS),
             )
             return self._db.changes()
+
+    def _write(self, batch: list[Access]) -> None:
+        with Naming(self.path):
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.executemany(
+                    "INSERT INTO reads (bill, at, who, means, why) VALUES (?, ?, ?, ?, ?)", batch
+                )
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # a full disk has ended it already
+                    self._db.execute("ROLLBACK")
+                raise
 
     def _run(self) -> None:
         flushes = 0

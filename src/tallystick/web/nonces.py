@@ -106,7 +106,7 @@ class NonceStore:
         A clock that had been far ahead heals within a window.
         """
         now = self._clock()
-        with Naming(self.path), self._db:
+        with Naming(self.path):
             self._db.execute(
                 "UPDATE mark SET forgotten = min(max(forgotten, ?), ?)", (now, now + WINDOW_SECONDS)
             )

@@ -54,7 +54,7 @@ class Revoked:
 
     def revoke(self, org: str, pass_id: bytes, at: int) -> None:
         """End a pass of `org`'s, known here or not; `at` is in Unix seconds."""
-        with self._lock, Naming(self.path), self._db:
+        with self._lock, Naming(self.path):
             count = self._db.execute("SELECT count(*) FROM revoked WHERE org = ?", (org,)).get
             if count >= REVOKED_MAX and not self._has(org, pass_id):
                 raise Rejected(WebReason.CROWDED, f"more than {REVOKED_MAX} passes; end their key")
