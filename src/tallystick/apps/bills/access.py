@@ -161,13 +161,14 @@ def may_read_bill(reader: Reader, caller: Caller, bill: Bill, now: int) -> str:
             return caller.kind
         raise forbidden(caller, bill.id)
     code, _ = parse_bill_id(bill.id)
-    base = whose(reader, bill)
-    org = caller.org
-    if org is not None and caller.kind == "member" and caller.own(code):
+    base, org = whose(reader, bill), caller.org
+    own = org is not None and caller.kind == "member" and caller.own(code)
+    why = ""
+    if org is not None and own:
         why = _concern(reader, org, caller, base) or _right(reader, org, caller, base, now)
-        if why:
-            return why
-    why = by_grant(reader, caller, code, now)
+    why = why or by_grant(reader, caller, code, now)
+    if not why and org is not None and own and may(reader, org, STATUTE_ACTION, now, code):
+        why = "statute"
     if not why:
         raise forbidden(caller, bill.id)
     return why
@@ -203,24 +204,20 @@ def _concern(reader: Reader, org: str, caller: Caller, bill: Bill) -> str:
 
 
 def _right(reader: Reader, org: str, caller: Caller, bill: Bill, now: int) -> str:
-    """A holder's word that the request names, or a law: not for one that is suspended."""
-    held = reader.get(row_key(Authority.KIND, org), Authority)
-    if held is not None and not held.good:
-        return ""
+    """A holder's word that the request names: not for an organisation that is suspended."""
     shown = _shown_of(caller, bill)
-    if shown is not None and shown.right is not None:
-        consent = find_consent(reader, shown.right)
-        if consent is not None and consent.reader == org and consent_holds(consent, bill, now):
-            return f"consent/{consent.purpose}"
-        mandate = find_mandate(reader, shown.right)
-        if (
-            mandate is not None
-            and mandate.reader == org
-            and is_mandate_live(reader, mandate, bill, shown.opening, now)
-        ):
-            return f"mandate/{mandate.purpose}"
-    code, _ = parse_bill_id(bill.id)
-    return "statute" if may(reader, org, STATUTE_ACTION, now, code) else ""
+    held = reader.get(row_key(Authority.KIND, org), Authority)
+    if shown is None or shown.right is None or (held is not None and not held.good):
+        return ""
+    consent = find_consent(reader, shown.right)
+    if consent is not None:
+        holds = consent.reader == org and consent_holds(consent, bill, now)
+        return f"consent/{consent.purpose}" if holds else ""
+    mandate = find_mandate(reader, shown.right)
+    if mandate is None or mandate.reader != org:
+        return ""
+    live = is_mandate_live(reader, mandate, bill, shown.opening, now)
+    return f"mandate/{mandate.purpose}" if live else ""
 
 
 def _shown_of(caller: Caller, bill: Bill) -> Shown | None:
