@@ -212,6 +212,7 @@ def deliver(
     where = _where(vault, vault_key, vault_passphrase_file, deliver_to, None)
     with open_office(how, where) as office:
         owed = office.deliver_again() if again else 0
+        office.sharing.review()
         routes = routes_of(place, route, ca_file, insecure)
         while some := office.deliver(routes).delivered:
             delivered += some

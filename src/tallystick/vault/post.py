@@ -11,7 +11,8 @@ its own. See docs/spec/delivery.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import NamedTuple
 
 from tallystick.protocol.errors import (
@@ -140,12 +141,16 @@ class Outbox:
                 ),
             )
 
-    def owed(self, *, limit: int = 1_000) -> list[Owed]:
-        """The oldest messages that are not delivered, due or not."""
+    def owed(
+        self, *, limit: int = 1_000, to: Callable[[str], bool] = lambda receiver: True
+    ) -> list[Owed]:
+        """The oldest messages that are not delivered, due or not, of the receivers asked for."""
+        reveal = self._files.ciphers.reveal
         rows = self._files.query(
-            "SELECT id FROM outbox WHERE delivered_at IS NULL ORDER BY id LIMIT ?", (limit,)
+            "SELECT id, message, receiver FROM outbox WHERE delivered_at IS NULL ORDER BY id"
         )
-        return [owed for row in rows for owed in self._load(row)]
+        named = (row for row in rows if to(reveal(row[2], row[1], _what(row[0])).decode()))
+        return [owed for row in islice(named, limit) for owed in self._load(row)]
 
     def send_together(
         self,
@@ -154,11 +159,13 @@ class Outbox:
         at: int,
         limit: int = 1_000,
         route: Callable[[str], str] = str,
+        write: Callable[[Message], Message] = lambda message: message,
         bytes_max: int = BATCH_BYTES_MAX,
     ) -> Sent:
         """Hand what is due to `deliver`, the oldest first: what goes the same way together.
 
-        `route` says which way a receiver's messages go; by default each has its own. A batch is
+        `route` says which way a receiver's messages go; by default each has its own. `write` gives
+        a message the form in which it is to be sent now, or fails for that one alone. A batch is
         taken whole or not at all; `deliver` returns once the receiver has it durably.
         `TallystickError` and `OSError` mean not now: that way rests, for a pause that doubles, and
         no other waits for it. What was refused for one of several receivers is tried once for each
@@ -168,9 +175,10 @@ class Outbox:
         delivered = failed = 0
         for way, rows in self._due(route, at, limit).items():
             for batch in self._batches(rows, bytes_max):
-                done = self._hand_over(deliver, way, batch, at)
+                written = self._written(batch, write, at)
+                done = self._hand_over(deliver, way, written, at) if written else Sent(0, 0)
                 delivered += done.delivered
-                failed += done.failed
+                failed += done.failed + len(batch) - len(written)
         return Sent(delivered, failed)
 
     def figures(
@@ -198,6 +206,14 @@ class Outbox:
                 for whom, each in sorted(found.items())
             ],
         )
+
+    def withdraw(self, messages: Sequence[Message]) -> None:
+        """These are not owed any more; what was delivered stays delivered."""
+        with self._files.transaction() as db:
+            db.executemany(
+                "DELETE FROM outbox WHERE message = ? AND delivered_at IS NULL",
+                [(each.message_id,) for each in messages],
+            )
 
     def delivered(self, code: int, number: int) -> list[int]:
         """When messages of this body were taken by their receivers, the oldest first."""
@@ -249,6 +265,21 @@ class Outbox:
             size += row[3]
         if batch:
             yield batch
+
+    def _written(
+        self, batch: Sequence[_Loaded], write: Callable[[Message], Message], at: int
+    ) -> list[_Loaded]:
+        """The messages as they are to be sent; what cannot be, for now, is put off by itself."""
+        found = []
+        for each in batch:
+            try:
+                message = write(each.owed.message)
+            except (TallystickError, OSError) as error:
+                until = at + _pause(each.owed.attempts + 1, error)
+                self._put_off([each], until, failed=True)
+            else:
+                found.append(_Loaded(each.row, replace(each.owed, message=message)))
+        return found
 
     def _hand_over(
         self,

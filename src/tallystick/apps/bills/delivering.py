@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Self
 
 from tallystick.apps.bills.addresses import RECEIVER
+from tallystick.apps.bills.sharing import READER, Sharing
 from tallystick.client.post import post_letters
 from tallystick.client.sync import Client
 from tallystick.client.transport import Trusted
 from tallystick.contracts.members.views import find_delivery
 from tallystick.ledger.view import Reading
 from tallystick.protocol.canonical import replace
-from tallystick.protocol.errors import Rejected
+from tallystick.protocol.errors import Rejected, VerificationFailed
 from tallystick.vault import Letter, Message, Sent, Vault, mail, read_head, seal_delivery
 from tallystick.vault.archive import PURPOSE
 from tallystick.vault.letterbox import WALLETS, LetterReason
@@ -47,7 +48,10 @@ class Routes:
     def of(self, receiver: str) -> Path | Trusted:
         """The route of one receiver; `Rejected`: it has none."""
         name = _group(receiver)
-        route = self.named.get(name, self.others)
+        others = self.others
+        if receiver.startswith(READER) and isinstance(others, Path):
+            others = None  # that folder is the archive's, or whoever's it is: not this reader's
+        route = self.named.get(name, others)
         if route is None:
             raise Rejected(LetterReason.NO_ROUTE, name)
         return route
@@ -83,18 +87,35 @@ class Resealing:
         head, key = read_head(message.data), self._key_of(message.receiver)
         if key in (None, head.to) or head.purpose != PURPOSE:
             return message
-        body, secret = self._vault.get(message.code, message.number)
+        try:
+            body, secret = self._vault.get(message.code, message.number)
+        except KeyError as error:  # in this very moment
+            raise VerificationFailed(str(error)) from error
         letter = Letter(message.code, message.number, body, secret)
         return changed(message, data=seal_delivery(replace(head, to=key), letter))
+
+
+class Writing:
+    """Gives each letter the form in which it is to be sent now."""
+
+    def __init__(self, vault: Vault, key_of: KeyOf, sharing: Sharing | None = None) -> None:
+        self._reseal = Resealing(vault, key_of)
+        self._sharing = sharing
+
+    def __call__(self, message: Message) -> Message:
+        """The same letter, sealed."""
+        if not message.receiver.startswith(READER):
+            return self._reseal(message)
+        if self._sharing is None:
+            raise Rejected(LetterReason.NO_ROUTE, "nobody is here who looks at consents")
+        return self._sharing.letter(message)
 
 
 class Postman:
     """Delivers by routes; keeps its connections. Use as a context."""
 
-    def __init__(self, routes: Routes, renew: Callable[[Message], Message] | None = None) -> None:
-        """`renew` gives a letter the form in which it is to be sent now."""
+    def __init__(self, routes: Routes) -> None:
         self._routes = routes
-        self._renew = renew
         self._open = ExitStack()
         self._clients: dict[str, Client] = {}
 
@@ -115,8 +136,6 @@ class Postman:
     def deliver(self, messages: Sequence[Message]) -> None:
         """All of one way; durable there when this returns."""
         route = self._routes.of(messages[0].receiver)
-        if self._renew is not None:
-            messages = [self._renew(each) for each in messages]
         if isinstance(route, Path):
             _post_here(route, messages)
             return
@@ -133,12 +152,21 @@ def deliver_owed(
     *,
     at: int,
     limit: int = 1_000,
-    key_of: KeyOf | None = None,
+    key_of: KeyOf = lambda org: None,
+    sharing: Sharing | None = None,
 ) -> Sent:
-    """Hand over what a vault owes and is due, sealed to the keys that `key_of` names now."""
-    renew = None if key_of is None else Resealing(vault, key_of)
-    with Postman(Routes(to) if isinstance(to, Path) else to, renew) as postman:
-        return vault.outbox.send_together(postman.deliver, at=at, limit=limit, route=postman.way)
+    """Hand over what a vault owes and is due, sealed to the keys that `key_of` names now.
+
+    Without `sharing` nothing goes to reimbursers: it is owed on.
+    """
+    with Postman(Routes(to) if isinstance(to, Path) else to) as postman:
+        return vault.outbox.send_together(
+            postman.deliver,
+            at=at,
+            limit=limit,
+            route=postman.way,
+            write=Writing(vault, key_of, sharing),
+        )
 
 
 def owed_figures(vault: Vault, *, now: int, overdue_seconds: int = OVERDUE_SECONDS) -> Figures:
@@ -168,4 +196,4 @@ def _box_of(folder: Path, receiver: str) -> Path:
 
 
 def _group(receiver: str) -> str:
-    return ALL_WALLETS if receiver.startswith(RECEIVER) else receiver
+    return ALL_WALLETS if receiver.startswith(RECEIVER) else receiver.removeprefix(READER)

@@ -109,7 +109,7 @@ def orders_for(reader: Reader, org: str, utc_offset_seconds: int) -> Iterator[Or
         bill = find_bill(reader, bill_id)
         if bill is None or bill.bill_kind not in ("blue", "red"):
             raise Damaged(f"the ledger orders {row.id}, and has no such bill")
-        held = None if row.basis == "legal_order" else _holder(reader, bill, utc_offset_seconds)
+        held = None if row.basis == "legal_order" else find_holder(reader, bill, utc_offset_seconds)
         yield Order(bill, row.order, sum(each.done is None for each in mine), held)
 
 
@@ -154,7 +154,7 @@ def _status(row: Erasure) -> ErasureStatus:
     )
 
 
-def _holder(reader: Reader, bill: Bill, utc_offset_seconds: int) -> str | None:
+def find_holder(reader: Reader, bill: Bill, utc_offset_seconds: int) -> str | None:
     """Who keeps a body from erasure now: the ledger asked it when the order was given."""
     month = month_of(parse_instant(bill.issued_at), utc_offset_seconds)
     code, _ = parse_bill_id(bill.id)

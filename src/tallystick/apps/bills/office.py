@@ -34,13 +34,12 @@ from tallystick.apps.bills.acts import (
 )
 from tallystick.apps.bills.address import Address
 from tallystick.apps.bills.addresses import Addresses, Holders
-from tallystick.apps.bills.delivering import Routes, deliver_owed, key_of
+from tallystick.apps.bills.delivering import KeyOf, Routes, deliver_owed, key_of
 from tallystick.apps.bills.drafting import Drafting, Recipient
 from tallystick.apps.bills.holders import BillKey
 from tallystick.apps.bills.numbers import Place
-from tallystick.apps.bills.presenting import Basis
 from tallystick.apps.bills.sending import Sending, Sent, Submit, new_nonce
-from tallystick.apps.bills.sharing import Promise, Sharing
+from tallystick.apps.bills.sharing import Sharing
 from tallystick.contracts.bills.body import Body, Payer
 from tallystick.contracts.bills.items.bills import Issue, Release, Replace, Withhold
 from tallystick.contracts.bills.reasons import BillsReason
@@ -249,28 +248,17 @@ class Office:
 
     def deliver(self, to: Routes | Path, *, limit: int = 1_000) -> Delivered:
         """Hand over what is due: into letter boxes of this machine, or over HTTP."""
-        sharing = self._sharing()
-        sharing.review()
-        return deliver_owed(
-            *(self.vault, to),
-            at=self._clock(),
-            limit=limit,
-            key_of=key_of(self._view),
-            sharing=sharing,
-        )
+        at, keys, sharing = self._clock(), self._key_of(), self.sharing
+        return deliver_owed(self.vault, to, at=at, limit=limit, key_of=keys, sharing=sharing)
 
-    def share(self, bill: str, basis: Basis) -> Promise:
-        """Owe fields of a bill to whoever reimburses it, as its holder allowed; see `Sharing`."""
-        return self._sharing().promise(bill, basis)
+    @property
+    def sharing(self) -> Sharing:
+        """What is owed to reimbursers, as holders allowed."""
+        at_hand = (self.vault, self._network, self._view, self._clock)
+        return Sharing(*at_hand, key_of=self._key_of())
 
-    def _sharing(self) -> Sharing:
-        return Sharing(
-            self.vault,
-            network=self._network,
-            view=self._view,
-            clock=self._clock,
-            key_of=key_of(self._view),
-        )
+    def _key_of(self) -> KeyOf:
+        return key_of(self._view)
 
     def deliver_again(self) -> int:
         """Owe anew what finance names as missing: how many bodies."""
