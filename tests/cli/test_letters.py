@@ -11,6 +11,9 @@ from pathlib import Path
 
 from counter import Answer, Counter, done, tally
 
+from tallystick.engines.clock import Clock
+from tallystick.protocol.values import format_instant
+
 READY = "letters are taken at "
 
 
@@ -175,3 +178,41 @@ def test_where_letters_go_is_said_as_it_can_be_used(counter: Counter) -> None:
     assert answer.error["code"] == "cli.parts"
     wrong = tally("letterbox", "--box", counter.folder, "--ledger", counter.ledger, "--listen", "x")
     assert wrong.code != 0
+
+
+def test_a_reimburser_is_sent_what_the_holder_allowed(counter: Counter) -> None:
+    for name, kind in (("archive", "vault"), ("parts", "vault")):
+        done("keygen", counter.key(name), "--name", name, "--kind", kind)
+    rotate(counter)
+    ann, drafts = Patient(counter), visits(counter, 4)
+    register(counter, ann.address(), drafts)
+    issue(counter, drafts)
+    box, mine = counter.folder / "annes", counter.folder / "mine"
+    kept = ("--parts", counter.folder / "parts", "--parts-key", counter.key("parts"))
+    receive = (
+        *("claims", "receive", "--mailbox", counter.folder / "readers", "--org", "finance"),
+        *("--delivery-key", mine, *kept, "--dir", counter.ledger, "--json"),
+    )
+    deliver(counter, box)
+    (bill,) = ann.receive()
+    until = format_instant(Clock().now() + 86_400)
+    sign = ("--key", counter.key("finance"), "--log-key", counter.key("log"))
+    at = ("--dir", counter.ledger)
+    said = ann.run(
+        *("consent", bill, "--to", "finance", "--purpose", "claim", "--fields", "items/*"),
+        *("--until", until, *sign, *at, "--json"),
+    )
+    basis = counter.folder / "basis.json"
+    ann.run("basis", said.json["act"], "--out", basis, *at)
+    share = ("bills", "share", basis, bill, *counter.office())
+    assert counter.act("hospital-01", *share).json == {"owed": [{"bill": bill, "to": "finance"}]}
+    route = f"finance={counter.folder / 'readers'}"
+    assert deliver(counter, box, "--route", route).json["delivered"] == 1
+    assert done(*receive).json["kept"] == [bill]
+    assert done(*receive).json["kept"] == []
+    (shown,) = done("claims", "shown", bill, *kept, "--json").json["shown"]
+    assert (shown["right"], shown["right_id"]) == ("consent", said.json["act"])
+    assert all(path.startswith("items/") for path in shown["fields"])
+    assert said.json["act"] in done("claims", "shown", bill, *kept).out
+    reads = ("vault", "reads", counter.folder / "parts", bill, "--key", counter.key("parts"))
+    assert len(done(*reads, "--json").json["reads"]) == 2

@@ -30,10 +30,12 @@ from tallystick.cli import (
     members,
     numbers,
     paper,
+    passes,
     presenting,
     proving,
     reserves,
     serving,
+    sharing,
     supervising,
     vaults,
     verifier,
@@ -115,7 +117,9 @@ for each in (
     each.add_to(app)
 presenting.add_slip_to(bills)
 letters.add_to(app, bills, wallet.app)
+sharing.add_to(bills, claims.app)
 app.add_typer(members.app, name="members")
+app.add_typer(passes.app, name="pass")
 app.add_typer(bills, name="bills")
 app.add_typer(claims.app, name="claims")
 app.add_typer(vaults.app, name="vault")

@@ -38,6 +38,7 @@ def open_kept(folder: Path, key: Path, passphrase_file: Path | None) -> Iterator
 
     Of an archive it may be the folder that `tally bills archive run` was given.
     """
+    from tallystick.apps.bills.parts import Parts
     from tallystick.cli.inputs import load_vault
     from tallystick.vault import Archive, Vault, kind_of
 
@@ -48,6 +49,8 @@ def open_kept(folder: Path, key: Path, passphrase_file: Path | None) -> Iterator
             opened: Kept = Vault.open(folder, secret)
         case Archive.KIND:
             opened = Archive[object].keeping(folder, secret)
+        case Parts.KIND:
+            opened = Parts.open(folder, secret)
         case other:
             fail(
                 *("cli.no_vault", "不是票据库或档案库", "this is neither a vault nor an archive"),
