@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 
 import httpx2
 
+from tallystick.client.wire import Call
 from tallystick.contracts.kit.grants import CodePrefix
 from tallystick.protocol.canonical import Meta, Record, decode, encode
 from tallystick.protocol.errors import Malformed
@@ -116,6 +117,16 @@ def read_pass(token: str) -> Pass:
         raise Malformed(f"a pass lasts 1 to {DAYS_MAX} days", path="until")
     verify_signature(read.key, _CONTEXT + data, signature)
     return read
+
+
+def revoke(pass_id: bytes) -> Call[Revocation]:
+    """End a pass at a server, at once; asked by a request that its organisation signs."""
+    body = encode(Revocation(id=pass_id))
+    return Call("POST", "/api/v1/passes/revoked", _read_revocation, body=body, signed=True)
+
+
+def _read_revocation(data: bytes) -> Revocation:
+    return decode(data, Revocation)
 
 
 class WithPass(httpx2.Auth):

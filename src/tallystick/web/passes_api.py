@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from tallystick.client.passes import Revocation
 from tallystick.protocol.errors import Rejected
-from tallystick.web.endpoint import Access, Ask, Endpoint, nothing
+from tallystick.web.endpoint import Access, Ask, Endpoint, answer
 from tallystick.web.reasons import WebReason
 from tallystick.web.revoked import Revoked
 
@@ -23,13 +23,14 @@ def endpoints(revoked: Revoked) -> tuple[Endpoint, ...]:
         if caller.kind != "member" or caller.pass_id:
             raise Rejected(WebReason.FORBIDDEN, "a member's operating key ends its passes")
         revoked.revoke(caller.org, ask.record.id, ask.service.clock())
-        return nothing()
+        return answer(ask.record)
 
     return (
         Endpoint(
             *("POST", "/api/v1/passes/revoked", revoke_pass, "End a pass at this server"),
             Access.SIGNED,
             body=Revocation,
+            answer=Revocation,
             tag="passes",
         ),
     )
