@@ -73,7 +73,7 @@ class App:
             case "/no":
                 raise Rejected(WebReason.FORBIDDEN, "not yours", path="number")
             case "/damaged":
-                raise Damaged("/srv/secret/ledger.db differs at byte 7")
+                raise Damaged("/opt/secret/ledger.db differs at byte 7")
             case "/wait":
                 while not self.go_on.is_set():
                     await asyncio.sleep(0.01)

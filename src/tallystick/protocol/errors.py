@@ -3,8 +3,8 @@
     Exception
     └── TallystickError
         ├── Malformed            the bytes are not the one encoding of a value      (400)
-        ├── VerificationFailed   a proof, a signature or a path does not hold       (403)
-        ├── Rejected             a rule says no: an outcome, with a stable reason   (409)
+        ├── VerificationFailed   a proof, a signature or a path does not hold       (422)
+        ├── Rejected             a rule says no: an outcome, with a stable reason   (422)
         ├── Busy                 nothing is wrong, try again after a while          (503)
         └── Damaged              a file of ours is not what we wrote: stop          (500)
 

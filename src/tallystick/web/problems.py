@@ -51,6 +51,7 @@ STATUSES: dict[Reason, int] = {
     WebReason.DIGEST: 401,
     WebReason.REPLAYED: 401,
     WebReason.CROWDED: 429,
+    WebReason.TOO_MANY: 409,
     WebReason.KEY: 401,
     WebReason.PASS: 401,
     WebReason.PASS_ENDED: 401,
@@ -221,7 +222,10 @@ class Problems:
     def _of_starlette(self, error: HTTPException) -> Refusal:
         reason = _BY_STATUS.get(error.status_code, WebReason.MALFORMED)
         found = self.say(reason, status=error.status_code)
-        found.headers.update({name.lower(): value for name, value in (error.headers or {}).items()})
+        for name, value in (error.headers or {}).items():
+            found.headers[name.lower()] = value
+        if "allow" in found.headers:  # Starlette has them in no order
+            found.headers["allow"] = ", ".join(sorted(found.headers["allow"].split(", ")))
         return found
 
     def handlers(
