@@ -239,3 +239,12 @@ def test_the_figures_say_what_is_owed_and_overdue(vault: Vault) -> None:
     )
     vault.outbox.send_together(Road(), at=AT + 200)
     assert vault.outbox.figures(now=AT + 200) == post.Figures(5, [])
+
+
+def test_who_failed_before_is_tried_after_all_others(vault: Vault) -> None:
+    vault.outbox.put([to("dead", 1)], at=AT)
+    vault.outbox.send_together(Road(down="dead"), at=AT)
+    vault.outbox.put([to("dead", 2), to("new", 3)], at=AT + 1)
+    road = Road(down="dead")
+    vault.outbox.send_together(road, at=AT + 60)
+    assert road.handed == [["new"], ["dead", "dead"]]
