@@ -18,8 +18,10 @@ from tallystick.client.sync import Client
 from tallystick.engines.clock import Clock
 from tallystick.protocol.genesis import FoundingOrg
 from tallystick.protocol.keys import Signer
+from tallystick.protocol.trust import TrustPolicy
 from tallystick.protocol.values import format_instant
 from tallystick.serve import Served
+from tallystick.web.config import read as config_of
 from tallystick.web.server import listening
 from tallystick.worker import Settings
 
@@ -46,14 +48,15 @@ class RealCity(City):
 
 
 @contextmanager
-def serving(city: City, *, workers: int = 1, policy: Path | None = None) -> Iterator[Served]:
-    """The city's node, answering on a port of its own."""
-    sock = listening("127.0.0.1", 0)
-    host, port = sock.getsockname()
-    settings = Settings(
-        authorities=[f"{host}:{port}"], policy=None if policy is None else str(policy)
-    )
-    with Served(city.node, sock, workers, settings) as served:
+def serving(
+    city: City, *, trust: TrustPolicy | None = None, toml: str = "", port: int = 0
+) -> Iterator[Served]:
+    """The city's node, answering on a port of its own; `toml`: settings, see `web.config`."""
+    sock = listening("127.0.0.1", port)
+    host, bound = sock.getsockname()
+    config = config_of(toml, {"TALLY_LOGS_REQUESTS": "false"})
+    settings = Settings(config=config, authorities=[f"{host}:{bound}"], trust=trust)
+    with Served(city.node, sock, settings) as served:
         yield served
 
 

@@ -15,11 +15,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from tallystick.node import Node
-from tallystick.protocol.canonical import encode
+from tallystick.protocol.canonical import decode, encode, replace
+from tallystick.web.metrics import MEDIA, Reading, Snapshot, render
 from tallystick.web.server import address_of
 from tallystick.worker import Settings
 
@@ -35,13 +39,13 @@ STARTED_SECONDS_MAX = 30
 class Workers:
     """The processes that answer requests; for the thread of whoever started them."""
 
-    def __init__(self, folder: Path, sock: socket.socket, count: int, settings: bytes) -> None:
-        """`settings`: a `worker.Settings`, encoded."""
+    def __init__(self, folder: Path, sock: socket.socket, settings: Settings) -> None:
+        """As many as the settings say; the first of them delivers webhooks."""
         self._folder = folder
         self._sock = sock
-        self._settings = settings.decode()
+        self._settings = settings
         sock.set_inheritable(True)
-        self._running: list[subprocess.Popen[bytes]] = [self._start() for _ in range(count)]
+        self._running = [self._start(n) for n in range(settings.config.listen.workers)]
         self._died_at = 0.0
 
     def watch(self) -> None:
@@ -53,7 +57,7 @@ class Workers:
                 return
             self._died_at = time.monotonic()
             _log.error("a worker has died with code %s; another is started", worker.returncode)
-            self._running[n] = self._start()
+            self._running[n] = self._start(n)
 
     def close(self) -> None:
         """Let them finish what is under way."""
@@ -72,11 +76,12 @@ class Workers:
         """Of those that run."""
         return [worker.pid for worker in self._running if worker.poll() is None]
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, n: int) -> subprocess.Popen[bytes]:
+        settings = replace(self._settings, hooks=n == 0)
         fd = self._sock.fileno()
         command = [sys.executable, "-P", "-m", "tallystick.worker", str(self._folder), str(fd)]
         return subprocess.Popen(
-            [*command, self._settings],
+            [*command, encode(settings).decode()],
             stdin=subprocess.DEVNULL,
             pass_fds=(fd,),
             process_group=0,  # Ctrl-C is for the node, which stops them in its order
@@ -86,13 +91,15 @@ class Workers:
 class Served:
     """A node with everything that answers for it, as long as it is open."""
 
-    def __init__(self, node: Node, sock: socket.socket, count: int, settings: Settings) -> None:
+    def __init__(self, node: Node, sock: socket.socket, settings: Settings) -> None:
         """`sock` is bound; `RuntimeError` when the workers do not come up."""
+        count = settings.config.listen.workers
         self.node = node
+        self.settings = settings
         self.url = address_of(sock)
         self._sock = sock
         self._hub = node.listen()
-        self.workers = Workers(node.folder, sock, count, encode(settings))
+        self.workers = Workers(node.folder, sock, settings)
         if not self._answering(count):
             self.workers.close()
             raise RuntimeError("the processes that answer requests did not start")
@@ -112,6 +119,11 @@ class Served:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def snapshots(self) -> dict[str, Snapshot]:
+        """What each worker has counted, by a name that it keeps as long as it runs."""
+        told = dict(self._hub.worker_figures)
+        return {str(name): decode(data, Snapshot) for name, data in sorted(told.items())}
 
     def _answering(self, count: int) -> bool:
         ends = time.monotonic() + STARTED_SECONDS_MAX
@@ -142,4 +154,48 @@ def figures(node: Node) -> dict[str, object]:
         "keepers": {
             name: {"size": size, "at": at} for name, (size, at) in node.publisher.lines().items()
         },
+    }
+
+
+@contextmanager
+def metrics_server(served: Served) -> Iterator[str | None]:
+    """Answer Prometheus on a port of its own, if the settings say so: its address."""
+    config = served.settings.config.metrics
+    if not config.port:
+        yield None
+        return
+
+    def scrape(environ: object, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", MEDIA)])
+        return [render(served.snapshots(), gauges_of(served.node))]
+
+    with make_server(config.host, config.port, scrape, handler_class=_Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+        thread.start()
+        try:
+            yield f"http://{config.host}:{server.server_port}/metrics"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Scrapes are no news."""
+
+
+def gauges_of(node: Node) -> dict[str, Callable[[], Reading]]:
+    """What the node itself knows, by the names of `web.metrics.GAUGES`."""
+    ledger, engine, clock = node.ledger, node.engine, node.clock
+
+    def ages() -> dict[str, float]:
+        return {name: clock.now() - at for name, (_, at) in node.publisher.lines().items()}
+
+    return {
+        "tally_ledger_size": lambda: ledger.head.size,
+        "tally_ledger_block": lambda: ledger.head.block,
+        "tally_ledger_time_seconds": lambda: ledger.head.at,
+        "tally_queue_transactions": lambda: engine.figures().queued,
+        "tally_wal_bytes": lambda: engine.figures().wal_bytes,
+        "tally_keeper_age_seconds": ages,
     }

@@ -10,7 +10,8 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,33 +19,55 @@ import uvloop
 
 from tallystick.apps.bills import api as bills_api
 from tallystick.apps.bills.access import holder_of
+from tallystick.apps.bills.events import EVENTS as BILLS_EVENTS
 from tallystick.apps.bills.readers import BillReaders
+from tallystick.apps.members.events import EVENTS as MEMBERS_EVENTS
 from tallystick.contracts.kit.reasons import KitReason, LedgerReason
 from tallystick.engines.clock import Clock
 from tallystick.engines.process import tune
 from tallystick.ledger.beside import ReadLedger
+from tallystick.ledger.events import EventSource, combine
 from tallystick.ledger.rules import Rules
 from tallystick.node import rules
-from tallystick.protocol.canonical import Record, decode
+from tallystick.protocol.canonical import Record, decode, encode
 from tallystick.protocol.errors import Reason
 from tallystick.protocol.tiles import TileId
-from tallystick.protocol.trust import read_trust
-from tallystick.web import ledger_api
+from tallystick.protocol.trust import TrustPolicy
+from tallystick.web import ledger_api, passes_api
 from tallystick.web.access import AccessLog
 from tallystick.web.app import make_app
 from tallystick.web.callers import Door
-from tallystick.web.endpoint import Endpoint
+from tallystick.web.config import Config
+from tallystick.web.endpoint import Access, Endpoint
+from tallystick.web.exchange import Exchange
 from tallystick.web.frames import SOCKET
+from tallystick.web.gate import Gate
+from tallystick.web.hook_store import HookStore
+from tallystick.web.hooks import DeliveryThread, open_key
+from tallystick.web.hooks_api import HooksApi
 from tallystick.web.link import Link
+from tallystick.web.logs import Log
+from tallystick.web.metrics import Counts
 from tallystick.web.nonces import NonceStore
+from tallystick.web.options import Options
+from tallystick.web.outward import OutwardRules
 from tallystick.web.problems import Problems
 from tallystick.web.reasons import WebReason
 from tallystick.web.requests import RequestVerifier
 from tallystick.web.revoked import Revoked
 from tallystick.web.server import serve
 from tallystick.web.service import Service
+from tallystick.web.sse import Streams
 from tallystick.web.tiles import is_there, tile_routes
+from tallystick.web.viewers import follower, hook_owner
 
+ENDPOINTS: Sequence[Endpoint] = (*ledger_api.ENDPOINTS, *bills_api.ENDPOINTS)
+"""Those that stand on the ledger alone."""
+EVENTS = combine({"bills": BILLS_EVENTS, "members": MEMBERS_EVENTS})
+COUNT_SECONDS = 1.0
+PUBLIC = frozenset({"/api/v1/openapi.json", "/api/v1/health", "/checkpoint"}) | {
+    each.path for each in ENDPOINTS if each.access is Access.PUBLIC
+}
 WEB = "web"
 """The folder below the ledger's where workers keep what they share: nonces, the log of reads."""
 
@@ -52,20 +75,20 @@ WEB = "web"
 class Settings(Record):
     """What a worker is told when it is started."""
 
+    config: Config
     authorities: list[str]
     """``host:port`` as clients write it, the public one first: what requests are signed for."""
-    policy: str | None = None
-    """File of the trust policy that a note must meet; None: any note of the log's own key."""
+    trust: TrustPolicy | None = None
+    """What a note must meet; None: any note of the log's own key."""
     read_only: str | None = None
     """Of a keeper: the address where transactions are taken."""
+    hooks: bool = False
+    """Whether this worker delivers webhooks: one of them does."""
 
 
 def clock() -> int:
     """Unix seconds."""
     return Clock().now()
-
-
-ENDPOINTS: Sequence[Endpoint] = (*ledger_api.ENDPOINTS, *bills_api.ENDPOINTS)
 
 
 def reasons_of(rules: Rules) -> dict[str, Reason]:
@@ -79,21 +102,26 @@ class Worker:
     """One process's parts, put together; for its event loop."""
 
     def __init__(self, folder: Path, settings: Settings) -> None:
-        known = rules()
+        config, known = settings.config, rules()
         self.folder = folder
+        self._settings = settings
         self.ledger = ReadLedger(folder, known)
-        policy = None if settings.policy is None else read_trust(Path(settings.policy).read_bytes())
-        self.link = Link(self.ledger, policy, reasons_of(known))
+        self.link = Link(self.ledger, settings.trust, reasons_of(known))
         texts = {reason: text for domain in known.domains for reason, text in domain.texts.items()}
         self.problems = Problems(texts)
+        self.logs = Log(clock)
+        self.counts = Counts()
         state = folder / WEB
-        self.log = AccessLog(state / "reads.db", clock)
+        self.reads = AccessLog(
+            state / "reads.db", clock, retention_days=config.retention.reads_days
+        )
+        self.revoked = Revoked(state / "revoked.db")
         self.door = Door(
             self.ledger.view,
             self.ledger.network,
             verifier=RequestVerifier(settings.authorities, clock),
             nonces=NonceStore(state / "nonces.db", clock),
-            revoked=Revoked(state / "revoked.db"),
+            revoked=self.revoked,
             clock=clock,
             strangers=holder_of,
         )
@@ -102,18 +130,45 @@ class Worker:
             link=self.link,
             clock=clock,
             authenticate=self.door.authenticate,
-            readers=BillReaders(clock, self.log.note),
-            policy=policy,
+            readers=BillReaders(clock, self.reads.note),
+            policy=settings.trust,
             texts=texts,
             read_only=settings.read_only,
         )
-        self.app = make_app(
-            self.service,
-            ENDPOINTS,
-            self.problems,
-            version=version("tallystick"),
-            routes=tile_routes(self._read_tile, self._checkpoint),
+        self.source = EventSource(self.ledger.view, EVENTS, published=self._published, clock=clock)
+        self.streams = Streams(self.source, follower)
+        self.link.on_change.append(self.streams.wake)
+        self.app = Options(
+            make_app(
+                self.service,
+                [*ENDPOINTS, *self._endpoints()],
+                self.problems,
+                fault=self.logs.fault,
+                version=version("tallystick"),
+                routes=tile_routes(self._read_tile, self._checkpoint),
+            ),
+            is_public,
         )
+
+    def _endpoints(self) -> list[Endpoint]:
+        """Those that stand on something of this worker's own."""
+        found = [*passes_api.endpoints(self.revoked), self.streams.endpoint()]
+        if self._settings.config.webhooks.enabled:
+            state = self.folder / WEB
+            self._hooks = HooksApi(
+                HookStore(state),
+                self.source,
+                hook_owner,
+                key=open_key(state).public_key,
+                rules=self._outward(),
+                clock=clock,
+            )
+            found += self._hooks.endpoints()
+        return found
+
+    def _outward(self) -> OutwardRules:
+        private = self._settings.config.webhooks.private_addresses
+        return OutwardRules(allow_http=private, allow_private=private)
 
     async def run(self, sock: socket.socket) -> None:
         """Answer until the node is gone or SIGTERM comes."""
@@ -122,24 +177,83 @@ class Worker:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        gone = loop.create_task(self._end_with_the_node(stop))
+        tasks = [loop.create_task(self._end_with_the_node(stop)), loop.create_task(self._count())]
+        with self._delivering():
+            try:
+                await self._serve(sock, stop)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                self.link.close()
+                self.reads.close()
+                self.logs.flush()
+                self.ledger.close()
+
+    async def _serve(self, sock: socket.socket, stop: asyncio.Event) -> None:
+        config = self._settings.config
+        await serve(
+            self.app,
+            sockets=[sock],
+            problems=self.problems,
+            limits=config.limits,
+            proxies=config.listen.trusted_proxies,
+            public=is_public,
+            observe=self._observe,
+            fault=self.logs.fault,
+            ready=self._begin,
+            stopping=self._stop,
+            stop=stop,
+        )
+
+    def _observe(self, exchange: Exchange) -> None:
+        self.counts.request(exchange)
+        if self._settings.config.logs.requests:
+            self.logs.request(exchange)
+
+    def _begin(self, gate: Gate) -> None:
+        """Requests are taken from now on."""
+        self.counts.gauge("tally_http_in_flight", lambda: gate.requests)
+        self.counts.gauge("tally_http_connections", lambda: len(gate.connections))
+        self.counts.gauge("tally_http_bodies_bytes", lambda: gate.bodies)
+        self.counts.gauge("tally_event_subscribers", lambda: self.streams.count)
+        self.counts.gauge("tally_log_lost_lines", lambda: self.logs.lost)
+        self.link.ready()
+
+    def _stop(self) -> None:
+        """What waits is answered at once."""
+        self.streams.close()
+        self.link.wake()
+
+    async def _count(self) -> None:
+        """Tell the node what was counted, while it lasts."""
+        while True:
+            await asyncio.sleep(COUNT_SECONDS)
+            self.link.send_figures(encode(self.counts.snapshot()))
+
+    @contextmanager
+    def _delivering(self) -> Iterator[None]:
+        """Deliver webhooks, if it is this worker that does."""
+        if not (self._settings.hooks and self._settings.config.webhooks.enabled):
+            yield
+            return
+        deliverer = DeliveryThread(
+            self.folder / WEB, self.source, clock=clock, outward=self._outward()
+        )
+        self.link.on_change.append(deliverer.wake)
         try:
-            await serve(
-                self.app, sockets=[sock], problems=self.problems, stop=stop, public=is_public
-            )
+            yield
         finally:
-            gone.cancel()
-            self.link.close()
-            self.log.close()
-            self.ledger.close()
+            deliverer.close()
+
+    def _published(self) -> int:
+        return next(reversed(self.link.notes), 0)
 
     async def _end_with_the_node(self, stop: asyncio.Event) -> None:
         await self.link.gone.wait()
         stop.set()
 
     def _read_tile(self, level: int, index: int, width: int) -> bytes:
-        newest = next(reversed(self.link.notes), 0)
-        if not is_there(TileId(level, index, width), newest):
+        if not is_there(TileId(level, index, width), self._published()):
             raise LookupError("not there yet")
         with self.ledger.snapshot() as snapshot:
             return snapshot.read(level, index, width)
@@ -151,7 +265,7 @@ class Worker:
 
 def is_public(path: str) -> bool:
     """What any page on the web may read."""
-    return path == "/checkpoint" or path.startswith(("/tile/", "/api/v1/bills/check"))
+    return path in PUBLIC or path.startswith("/tile/")
 
 
 def main() -> None:

@@ -7,14 +7,22 @@ See docs/guides/operations.md.
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tallystick.cli import options, out
 from tallystick.cli.failures import DAMAGED, fail
 from tallystick.cli.keeping import STEP_SECONDS, stop_event
+
+if TYPE_CHECKING:
+    import socket
+
+    from tallystick.worker import Settings
+
+CONFIG_FILE = "tally.toml"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,21 +31,26 @@ def add_to(app: typer.Typer) -> None:
 
 
 def serve(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The ledger's folder.")],
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="The ledger's folder.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="TOML file; by default DIR/tally.toml where there is one."),
+    ] = None,
     listen: Annotated[
-        str, typer.Option("--listen", help="Address and port; port 0: any that is free.")
-    ] = "127.0.0.1:8480",
-    name: Annotated[
-        list[str] | None,
-        typer.Option("--name", help="HOST:PORT as clients write it; may be given several times."),
+        str | None, typer.Option("--listen", help="HOST:PORT in place of the file's.")
     ] = None,
     workers: Annotated[
-        int, typer.Option("--workers", min=1, max=64, help="Processes that answer requests.")
-    ] = 1,
-    policy: Annotated[
-        Path | None,
-        typer.Option("--policy", help="Trust file that a note must meet before it is answered."),
+        int | None, typer.Option("--workers", min=1, max=64, help="Processes that answer.")
     ] = None,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option("--witness", help="URL=VKEY of a C2SP witness; may be given several times."),
+    ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the documented defaults, and end.")
+    ] = False,
     key: options.LogKey = None,
     passphrase_file: options.Passphrase = None,
 ) -> None:
@@ -45,22 +58,25 @@ def serve(
 
     The first line on standard output is the address, once requests are answered.
     """
+    from tallystick.web.config import default_file
+
+    if print_config:
+        print(default_file(), end="")
+        return
+    if folder is None:
+        fail("cli.folder", "请指明账本目录", "say which ledger: tally serve DIR")
     from tallystick.cli.desk import open_node
+    from tallystick.cli.foreign import witnesses_of
     from tallystick.engines.process import tune
-    from tallystick.serve import Served
-    from tallystick.web.server import address_of, listening
-    from tallystick.worker import Settings
+    from tallystick.serve import Served, metrics_server
 
     tune()
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
     stopping = stop_event()
-    sock = listening(*split_address(listen))
-    own = address_of(sock).removeprefix("http://")
-    settings = Settings(
-        authorities=[*(name or []), own], policy=None if policy is None else str(policy.resolve())
-    )
-    with open_node(folder, log_key=key, passphrase_file=passphrase_file) as node:
-        with Served(node, sock, workers, settings) as served:
+    sock, settings = prepare(folder, config, listen, workers)
+    asked = witnesses_of([*settings.config.witnesses.urls, *(witness or [])])
+    with open_node(folder, log_key=key, passphrase_file=passphrase_file, witnesses=asked) as node:
+        with Served(node, sock, settings) as served, metrics_server(served):
             print(served.url, flush=True)
             out.warn(f"{node.ledger.origin} is served; Ctrl-C stops it", "green")
             while node.failure is None and not stopping.wait(STEP_SECONDS):
@@ -73,6 +89,30 @@ def serve(
             detail=str(failure),
             exit_code=DAMAGED,
         )
+
+
+def prepare(
+    folder: Path, file: Path | None, listen: str | None, workers: int | None
+) -> tuple[socket.socket, Settings]:
+    """The bound socket and the settings of what is served out of a folder."""
+    from tallystick.protocol.canonical import replace
+    from tallystick.protocol.trust import read_trust
+    from tallystick.web.config import load
+    from tallystick.web.server import address_of, listening
+    from tallystick.worker import Settings
+
+    found = file or folder / CONFIG_FILE
+    config = load(found if file or found.exists() else None, os.environ)
+    host, port = split_address(listen) if listen else (config.listen.host, config.listen.port)
+    named = replace(config.listen, host=host, port=port, workers=workers or config.listen.workers)
+    config = replace(config, listen=named)
+    policy = folder / config.policy.file
+    trust = read_trust(policy.read_bytes()) if policy.exists() else None
+    sock = listening(host, port)
+    own = address_of(sock).removeprefix("http://")
+    public = config.listen.public_url.partition("://")[2].partition("/")[0]
+    names = [each for each in (public, own) if each]
+    return sock, Settings(config=config, authorities=names, trust=trust)
 
 
 def split_address(text: str) -> tuple[str, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from anyio import to_thread
 from starlette.applications import Starlette
@@ -17,29 +17,44 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Lifespan, Receive, Scope, Send
 
-from tallystick.protocol.canonical import decode, encode, from_texts
+from tallystick.protocol.canonical import encode, from_texts
 from tallystick.protocol.errors import Malformed, Rejected
 from tallystick.web.endpoint import JSON, Access, Ask, Endpoint, raw
 from tallystick.web.exchange import exchange_of
+from tallystick.web.gate import Fault
 from tallystick.web.openapi import document
 from tallystick.web.problems import Problems
 from tallystick.web.reasons import WebReason
-from tallystick.web.service import Service
+from tallystick.web.service import Authenticate
 
 QUERY_MEMBERS_MAX = 32
+DOCUMENT_PATH = "/api/v1/openapi.json"
+
+
+class Doorkeeper(Protocol):
+    """What stands behind the entries: a node's `Service`, or another program's own."""
+
+    @property
+    def authenticate(self) -> Authenticate:
+        """Who asks."""
 
 
 def make_app(
-    service: Service,
+    service: Doorkeeper,
     endpoints: Sequence[Endpoint],
     problems: Problems,
     *,
     version: str,
+    fault: Fault = lambda exchange, error: None,
     routes: Iterable[BaseRoute] = (),
     lifespan: Lifespan[Starlette] | None = None,
+    described: tuple[str, bytes] | None = None,
 ) -> Starlette:
-    """The application; `routes` are further ones, of pages, tiles and events."""
-    api = encode(document(endpoints, version))
+    """The application; `routes` are further ones, of pages, tiles and events.
+
+    `described`: where the API document lies, and the document; by itself a node's.
+    """
+    path, api = described or (DOCUMENT_PATH, encode(document(endpoints, version)))
 
     async def openapi(request: Request) -> Response:
         return raw(api, headers={"Access-Control-Allow-Origin": "*"})
@@ -48,20 +63,20 @@ def make_app(
     for each in endpoints:
         by_path.setdefault(each.path, {})[each.method] = each
     entries: list[BaseRoute] = [
-        Route(path, Entry(service, methods), methods=sorted(methods))
-        for path, methods in by_path.items()
+        Route(where, Entry(service, methods), methods=sorted(methods))
+        for where, methods in by_path.items()
     ]
-    entries.append(Route("/api/v1/openapi.json", openapi, methods=["GET"]))
+    entries.append(Route(path, openapi, methods=["GET"]))
     return Starlette(
-        routes=[*entries, *routes], exception_handlers=problems.handlers(), lifespan=lifespan
+        routes=[*entries, *routes], exception_handlers=problems.handlers(fault), lifespan=lifespan
     )
 
 
 class Entry:
     """One path: its methods by name. An ASGI application of its own, so that it costs little."""
 
-    def __init__(self, service: Service, methods: Mapping[str, Endpoint]) -> None:
-        self._service = service
+    def __init__(self, service: Doorkeeper, methods: Mapping[str, Endpoint]) -> None:
+        self._service: Any = service
         self._methods = dict(methods)
         if "GET" in methods:
             self._methods.setdefault("HEAD", methods["GET"])
@@ -88,7 +103,7 @@ class Entry:
             path=request.path_params,
             query=read_query(endpoint, request),
             body=body,
-            record=decode(body, endpoint.body) if isinstance(endpoint.body, type) else None,
+            record=endpoint.read(body, endpoint.body) if isinstance(endpoint.body, type) else None,
             caller=caller,
         )
         if inspect.iscoroutinefunction(endpoint.run):

@@ -45,6 +45,8 @@ class Kind(IntEnum):
     """The moment of this size is held, or (0) none."""
     FIGURES_SENT = 4
     """What a worker has counted, as JSON."""
+    READY = 5
+    """The worker takes connections."""
     ANSWER = 10
     """A `Told` for SUBMIT, nothing for COSIGNED."""
     FAILED = 11

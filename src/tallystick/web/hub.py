@@ -62,8 +62,9 @@ class Hub:
         self._done: deque[tuple[_Worker, int, Future[Committed]]] = deque()
         self._flushing = False
         self._lock = threading.Lock()
+        self._joined = 0
         self.worker_figures: dict[int, bytes] = {}
-        """What each worker counted last, by its connection."""
+        """What each worker counted last, by the number of its connection."""
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tallystick-hub", daemon=True)
         self._thread.start()
@@ -78,8 +79,8 @@ class Hub:
 
     @property
     def workers(self) -> int:
-        """How many are connected."""
-        return len(self._workers)
+        """How many answer requests."""
+        return sum(worker.ready for worker in self._workers.copy())
 
     def pin(self, size: int) -> None:
         """Every worker takes hold of the moment of now; waits a little for those that are there."""
@@ -131,6 +132,8 @@ class Hub:
 
     def joined(self, worker: _Worker) -> None:
         """A worker is there: it is told all notes."""
+        self._joined += 1
+        worker.number = self._joined
         self._workers.add(worker)
         for size in self._sizes():
             with suppress(LookupError):
@@ -139,7 +142,7 @@ class Hub:
     def left(self, worker: _Worker) -> None:
         """A worker is gone."""
         self._workers.discard(worker)
-        self.worker_figures.pop(id(worker), None)
+        self.worker_figures.pop(worker.number, None)
 
     def took(self, worker: _Worker, frame: Frame) -> None:
         """A frame of a worker's."""
@@ -153,8 +156,10 @@ class Hub:
                 worker.write(pack(Kind.ANSWER, frame.number))
             except TallystickError as error:
                 worker.write(pack(Kind.FAILED, frame.number, encode(fail(error))))
+        elif frame.kind == Kind.READY:
+            worker.ready = True
         elif frame.kind == Kind.FIGURES_SENT:
-            self.worker_figures[id(worker)] = frame.payload
+            self.worker_figures[worker.number] = frame.payload
 
     def _take(self, worker: _Worker, frame: Frame) -> None:
         try:
@@ -208,6 +213,8 @@ class _Worker(asyncio.Protocol):
         self._hub = hub
         self._frames = Unpacker()
         self._transport: asyncio.Transport | None = None
+        self.number = 0
+        self.ready = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # of a stream it is one

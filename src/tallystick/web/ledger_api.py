@@ -216,12 +216,12 @@ async def genesis(ask: Ask) -> Response:
     return raw(ask.service.ledger.genesis_bytes)
 
 
-async def checkpoint(ask: Ask) -> Response:
-    """The newest checkpoint with all co-signatures that are here, as C2SP has it."""
-    known = ask.service.link.newest()
-    if known is None:
-        raise Rejected(WebReason.NOT_YET, "there is no checkpoint yet")
-    return raw(known.note, TEXT, headers={"Cache-Control": "no-cache"})
+async def health(ask: Ask) -> Response:
+    """Whether this node does its work; 503 when it has stopped, and what it last said of itself."""
+    figures = decode(ask.service.link.figures, dict[str, Any])
+    stopped = bool(figures.get("stopped")) or ask.service.link.gone.is_set()
+    state = "stopped" if stopped else "ok" if figures else "starting"
+    return answer(figures | {"state": state}, status=503 if stopped else 200)
 
 
 # -------------------------------------------------------------------------------- receipts
@@ -458,7 +458,8 @@ ENDPOINTS = (
              Access.OWN, body=TEXT, body_bytes_max=NOTE_BYTES_MAX, answer=JSON, tag="keepers"),
     Endpoint("GET", "/api/v1/network", network, "The network", Access.PUBLIC, answer=NetworkAnswer),
     Endpoint("GET", "/api/v1/genesis", genesis, "The founding file", Access.PUBLIC, answer=JSON),
-    Endpoint("GET", "/checkpoint", checkpoint, "The newest checkpoint", Access.PUBLIC, answer=TEXT),
+    Endpoint("GET", "/api/v1/health", health, "Whether it works", Access.PUBLIC, answer=JSON,
+             answers={503: "it has stopped"}),
     Endpoint("GET", "/api/v1/head", head, "The ledger after its last block", answer=HeadAnswer),
     Endpoint("GET", "/api/v1/receipts/{index:int}", receipt, "The receipt of an entry",
              query=ReceiptQuery, answer=Receipt),

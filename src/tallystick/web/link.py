@@ -69,6 +69,10 @@ class Link(asyncio.Protocol):
         """Hand over a keeper's line."""
         await self._ask(Kind.COSIGNED, note)
 
+    def ready(self) -> None:
+        """This worker takes connections."""
+        self._write(pack(Kind.READY))
+
     def send_figures(self, figures: bytes) -> None:
         """What this worker counted."""
         self._write(pack(Kind.FIGURES_SENT, 0, figures))
@@ -123,10 +127,14 @@ class Link(asyncio.Protocol):
             self._forget()
         self._catch()
         self._tidy()
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        self.wake()
         for call in self.on_change:
             call()
+
+    def wake(self) -> None:
+        """Whoever waits for a change looks again."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
     def _judge(self, note: bytes) -> tuple[bool, int | None]:
         if self._policy is None:

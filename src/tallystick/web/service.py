@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from tallystick.contracts.kit.context import Reader
 from tallystick.contracts.kit.reasons import ReasonText
 from tallystick.ledger.beside import Pinned, ReadLedger
+from tallystick.ledger.kept import Kept
+from tallystick.ledger.proving import Prover
 from tallystick.ledger.view import View
 from tallystick.protocol.errors import Reason, Rejected
 from tallystick.protocol.row import Row
@@ -67,6 +69,8 @@ class Service:
     """Of a keeper: where transactions are taken."""
     note_read: Callable[[str, Caller, str], None] = lambda about, caller, why: None
     """Into the log of reads: what, by whom, by which right."""
+    _kept: Kept = field(default_factory=Kept)
+    _prover: tuple[Pinned, bytes, Prover] | None = None
 
     @contextmanager
     def view(self) -> Iterator[View]:
@@ -92,6 +96,14 @@ class Service:
         if found is None:
             raise Rejected(WebReason.NOT_YET, "no moment that can be proven covers it yet")
         return found
+
+    def prover(self, moment: Pinned, known: Known) -> Prover:
+        """Proves what stands at a moment; for the loop's thread, under the moment's lock."""
+        if self._prover is not None and self._prover[:2] == (moment, known.note):
+            return self._prover[2]
+        made = Prover(moment.view, known.note, self._kept)
+        self._kept, self._prover = made.kept, (moment, known.note, made)
+        return made
 
     async def until(self, look: Callable[[], T | None], wait: int) -> T | None:
         """What `look` finds, looked for again at each new note, for `wait` seconds at most."""

@@ -47,9 +47,10 @@ from tallystick.protocol.canonical import Meta, Record, builtins, decode, encode
 from tallystick.protocol.entry import ACCEPTED
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.status import StatusDocument
 from tallystick.protocol.values import Count, Instant, OrgId, format_instant, parse_instant
 from tallystick.web.endpoint import Ask, Endpoint, answer, raw
-from tallystick.web.ledger_api import Flag, Wait
+from tallystick.web.ledger_api import Flag, Wait, WaitQuery
 from tallystick.web.reasons import WebReason
 
 BILLS_MAX = 1_000
@@ -197,6 +198,20 @@ async def bill_receipt(ask: Ask) -> Response:
     code, number = ask.path["code"], ask.path["number"]
     with moment.lock:
         return raw(encode(moment.view.receipt(index, known.note, row=slot_key(code, number))))
+
+
+async def bill_status(ask: Ask) -> Response:
+    """How a number stands: its entry in the log and its row, or its absence, proven, and small."""
+    service, query = ask.service, ask.query
+    moment, known = await service.proven(-1, query.wait)
+    code, number = ask.path["code"], ask.path["number"]
+    with moment.lock:
+        try:
+            read_bill(ask, moment.view)
+        except Rejected as refusal:
+            if refusal.reason is not WebReason.NOT_FOUND:
+                raise  # to whom a number's absence may be said, it is proven
+        return raw(service.prover(moment, known).status(code, number, Bill.KIND))
 
 
 async def bill_claims(ask: Ask) -> Response:
@@ -354,6 +369,8 @@ ENDPOINTS = (
     Endpoint("GET", _BILL, bill, "A bill now", answer=BillAnswer, tag="bills"),
     Endpoint("GET", f"{_BILL}/receipt", bill_receipt, "A bill's receipt", query=BillQuery,
              answer=Receipt, tag="bills"),
+    Endpoint("GET", f"{_BILL}/status", bill_status, "How a number stands, proven",
+             query=WaitQuery, answer=StatusDocument, tag="bills"),
     Endpoint("GET", f"{_BILL}/claims", bill_claims, "A bill's claims", answer=ClaimsAnswer,
              tag="bills"),
     Endpoint("GET", "/api/v1/bills", bills, "An issuer's bills", query=BillsQuery,
