@@ -13,7 +13,7 @@ from asking import HOST, Sent, ask, signer
 
 from tallystick.client.passes import BILLS_READ, LEDGER_READ, Pass, make_pass, read_pass
 from tallystick.contracts.kit.grants import Authority
-from tallystick.contracts.kit.keys import BlockScope
+from tallystick.contracts.kit.keys import BlockScope, KeyRow, find_key
 from tallystick.contracts.members import DOMAIN
 from tallystick.contracts.members.actions.keepers import AddKeeper, RetireKeeper
 from tallystick.contracts.members.actions.keys import AddKey, RevokeKey
@@ -22,6 +22,7 @@ from tallystick.contracts.members.records import NewKey
 from tallystick.protocol.canonical import encode
 from tallystick.protocol.errors import Malformed, Rejected, VerificationFailed
 from tallystick.protocol.values import format_instant
+from tallystick.web import callers
 from tallystick.web.callers import ANONYMOUS, Caller, Door, Stranger, allows
 from tallystick.web.nonces import STRANGER_REQUESTS_MAX, NonceStore
 from tallystick.web.reasons import WebReason
@@ -172,6 +173,24 @@ def test_a_keeper_reads_the_ledger_until_it_is_retired(world: World) -> None:
     retire = RetireKeeper(nonce=bytes(16), name="k/a", reason="replaced")
     world.do("finance", "members.retire_keeper", retire)
     assert world.refusal(world.sent("keeper")) == WebReason.KEY
+
+
+def test_a_key_is_read_again_whenever_the_ledger_has_changed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door, read = world.another_door(moment=lambda reader: world.block), list[bytes]()
+
+    def counting(reader: Any, key: bytes) -> KeyRow | None:
+        read.append(key)
+        return find_key(reader, key)
+
+    monkeypatch.setattr(callers, "find_key", counting)
+    for _ in range(3):
+        world.let_in(world.sent("hospital/key"), door)
+    assert len(read) == 1
+    world.end_key("hospital", "hospital/key")
+    assert world.refusal(world.sent("hospital/key"), door) == WebReason.KEY
+    assert world.refusal(world.sent("hospital/key"), door) == WebReason.KEY
 
 
 # --------------------------------------------------------------------------------- by a grant

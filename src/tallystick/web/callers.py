@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tallystick.client.passes import BILLS_READ, LEDGER_READ, Pass, read_pass
 from tallystick.contracts.kit.context import Reader
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 PASSES_KEPT = 1_024
 """Whose signatures a worker need not verify again."""
+KEYS_KEPT = 10_000
+"""Whose rows a worker need not read again until the next block; read, each is checked anew."""
 
 _BEARER = "bearer "
 
@@ -143,7 +145,9 @@ class Door:
         revoked: Revoked,
         clock: Callable[[], int],
         strangers: Strangers = no_strangers,
+        moment: Callable[[Any], object] = lambda reader: object(),
     ) -> None:
+        """`moment` of two readers is equal only if nothing can have changed between them."""
         self._view = view
         self._network = network
         self._verifier = verifier
@@ -152,6 +156,9 @@ class Door:
         self._clock = clock
         self._strangers = strangers
         self._passes: OrderedDict[bytes, Pass] = OrderedDict()
+        self._moment = moment
+        self._known_at: object = None
+        self._known: dict[bytes, KeyRow | None] = {}
 
     def authenticate(self, request: Request, body: bytes) -> Caller:
         """Who asks with this body; `Rejected` when nobody says so, or falsely."""
@@ -191,7 +198,7 @@ class Door:
 
     def _by_key(self, reader: Reader, signed: SignedBy) -> Caller:
         now = self._clock()
-        row = find_key(reader, signed.key)
+        row = self._find_key(reader, signed.key)
         if row is None:
             kind, bill = self._strangers(reader, signed.key, signed.opening, now)
             return Caller(kind, None, signed.key, bill=bill, opening=signed.opening)
@@ -209,7 +216,7 @@ class Door:
         now, shown = self._clock(), self._read(token)
         if shown.network != self._network:
             raise Rejected(WebReason.PASS, "it is of another network", path="authorization")
-        row = find_key(reader, shown.key)
+        row = self._find_key(reader, shown.key)
         if row is None or row.role != "operating" or row.org != shown.org:
             raise Rejected(WebReason.PASS, f"no key of {shown.org}'s made it", path="authorization")
         if not parse_instant(shown.since) - AHEAD_SECONDS_MAX <= now < parse_instant(shown.until):
@@ -218,6 +225,15 @@ class Door:
             raise Rejected(WebReason.PASS_ENDED, shown.id.hex())
         own = Limit(tuple(shown.may), tuple(shown.codes), strict=True)
         return Caller("member", shown.org, shown.key, shown.id, (_limit_of(row), own))
+
+    def _find_key(self, reader: Reader, key: bytes) -> KeyRow | None:
+        moment = self._moment(reader)
+        if moment != self._known_at or len(self._known) >= KEYS_KEPT:
+            self._known.clear()
+            self._known_at = moment
+        if key not in self._known:
+            self._known[key] = find_key(reader, key)
+        return self._known[key]
 
     def _read(self, token: str) -> Pass:
         """The pass in a token; its signature is verified once a worker."""
