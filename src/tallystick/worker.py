@@ -124,6 +124,7 @@ class Worker:
             revoked=self.revoked,
             clock=clock,
             strangers=holder_of,
+            moment=lambda view: view.head.size,
         )
         self.service = Service(
             ledger=self.ledger,
