@@ -211,11 +211,14 @@ def check_head(store: Connection, head: Head) -> None:
         raise Damaged(f"{store.path}: the head is not what block {head.block} left")
 
 
-def check_segment(store: Connection, head: Head, segment: Segment) -> int:
+def check_segment(
+    store: Connection, head: Head, segment: Segment, proven: dict[int, bytes] | None = None
+) -> int:
     """A kept transaction is what the log commits to, or `Damaged`; the index after its last entry.
 
     Its hashes must be those of the tiles, and of each tile the path of one hash must lead to the
-    root: that path is made of all the others.
+    root: that path is made of all the others. `proven` is the caller's, for one head: the last tile
+    of which that was seen, so that it is seen once for all transactions in it.
     """
     parts, hashes, outcomes = read_segment(segment, store.path)
     tx_id = _check_signed(store, segment, parts, hashes)
@@ -231,10 +234,15 @@ def check_segment(store: Connection, head: Head, segment: Segment) -> int:
         for index in range(first, last + 1):
             if tile[(index - start) * 32 :][:32] != leaves[index - segment.first]:
                 raise Damaged(f"{store.path}: entry {index} is not what the log commits to")
+        if proven is not None and proven.get(number) == tile:
+            continue
         path = tiles.inclusion_path(store, first, head.size)
         leaf = leaves[first - segment.first]
         if merkle.root_from_path(leaf, first, head.size, path) != head.root:
             raise Damaged(f"{store.path}: tile 0/{number} does not lead to the root of the log")
+        if proven is not None:
+            proven.clear()
+            proven[number] = tile
     return end
 
 

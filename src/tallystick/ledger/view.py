@@ -185,12 +185,12 @@ class View:
         end = min(end, self.head.size)
         if not 0 <= first < end:
             return
-        block, reached = 0, -1
+        block, reached, proven = 0, -1, dict[int, bytes]()
         if first:
             before = self.segment(first - 1)
             block, reached = before.block, check_segment(self._snapshot, self.head, before)
         for segment in self._snapshot.segments(first, end):
-            after = check_segment(self._snapshot, self.head, segment)
+            after = check_segment(self._snapshot, self.head, segment, proven)
             follows = (block, reached), (block + 1, reached + 1)  # a block's leaf lies between
             if (segment.block, segment.first) not in follows:
                 raise Damaged(f"{self._snapshot.path} lacks transactions before {segment.first}")
@@ -200,6 +200,10 @@ class View:
             record = self.block(block)
             if record is None or not reached + 1 == record.size >= end:
                 raise Damaged(f"{self._snapshot.path} lacks transactions from entry {reached} on")
+
+    def time_of(self, segment: Segment) -> int:
+        """When a transaction was entered that this view gave: its leaves were checked with it."""
+        return self._snapshot.record(segment.block).at
 
     def receipt(self, index: int, note: bytes, *, row: Key | None = None) -> Receipt:
         """The receipt of an entry under a checkpoint note; with the state of `row` if given.

@@ -51,6 +51,7 @@ class WebReason(Reason):
     ADDRESS_TOO_LONG = "web.address_too_long"
     FAULT = "web.fault"
     DAMAGED = "web.damaged"
+    TOO_MANY = "web.too_many"
 
 
 TEXTS: dict[Reason, ReasonText] = {
@@ -228,5 +229,11 @@ TEXTS: dict[Reason, ReasonText] = {
         "a file of this server is damaged; it has to be looked at",
         "联系运维；可改向其他见证方查询",
         "tell the operator; another keeper may answer meanwhile",
+    ),
+    WebReason.TOO_MANY: ReasonText(
+        "此类登记已达上限",
+        "there are as many of these as one may have",
+        "删去不再使用的登记后重试",
+        "remove those that are not used any more, then try again",
     ),
 }

@@ -1,0 +1,1 @@
+"""What members' programs are told of members: so far, their events."""
