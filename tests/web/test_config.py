@@ -62,7 +62,7 @@ def test_the_file_says_what_differs_and_the_environment_goes_before_it() -> None
     assert (found.listen.port, found.listen.host) == (9000, DEFAULTS.listen.host)
     assert (found.limits.idle_seconds, found.limits.stop_seconds) == (5, 0.5)
     assert found.listen.trusted_proxies == ["10.0.0.0/8"]
-    assert found.keepers == DEFAULTS.keepers
+    assert found.check == DEFAULTS.check
 
 
 def test_the_environment_has_no_types_but_settings_have() -> None:

@@ -51,42 +51,45 @@ class Policy(Record):
 
     file: Annotated[
         str,
-        Meta(description="trust policy of this server's own receipts, beside the ledger"),
-    ]
-    wait_seconds_max: Annotated[
-        int, Meta(ge=0, le=30, description="how long a request may wait for a receipt")
-    ]
-
-
-class Keepers(Record):
-    """Checkpoints, and who signs them beside the operator."""
-
-    checkpoint_seconds: Annotated[
-        float, Meta(ge=0.1, le=60, description="how often a checkpoint is made")
-    ]
-    late_seconds: Annotated[
-        int, Meta(ge=1, le=86_400, description="a keeper silent for longer shows as late")
+        Meta(
+            description="trust file that a note must meet before it is answered, beside the "
+            "ledger; where there is none, any note of the log's own key will do"
+        ),
     ]
 
 
 class Witnesses(Record):
     """C2SP witnesses that checkpoints are sent to (tlog-witness, add-checkpoint)."""
 
-    urls: Annotated[list[str], Meta(description="their submission prefixes")]
-    every_seconds: Annotated[
-        float, Meta(ge=1, le=3_600, description="how often a checkpoint is sent to each")
-    ]
-    timeout_seconds: Annotated[float, Meta(gt=0, le=60, description="how long one may take")]
+    urls: Annotated[list[str], Meta(description="each as URL=VKEY, see tally vkeys")]
 
 
 class Bodies(Record):
-    """Bodies of bills on their way to who is owed them."""
+    """A letterbox for bodies on their way to members and wallets, if this server has one."""
 
-    overdue_hours: Annotated[
-        int, Meta(ge=1, le=8_760, description="owed for longer than this, it is overdue")
+    box: Annotated[
+        str, Meta(description="folder that the receivers read; empty: letters are not taken")
     ]
-    retry_seconds_max: Annotated[
-        int, Meta(ge=1, le=86_400, description="longest time between two attempts")
+    receivers: Annotated[list[str], Meta(description="organisations that receive here")]
+    wallets: Annotated[bool, Meta(description="whether wallets may open boxes and collect")]
+
+
+class Check(Record):
+    """The stranger's check of a bill: what it can be compared with besides its record."""
+
+    archive: Annotated[
+        str,
+        Meta(
+            description="folder of finance's archive, for check code and payer's name; empty: "
+            "these are not checked"
+        ),
+    ]
+    key_file: Annotated[str, Meta(description="vault key of the archive")]
+    wrong_per_hour: Annotated[
+        int, Meta(ge=1, le=100_000, description="answers that differ, of one bill")
+    ]
+    asked_per_hour: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="checks of one client's network address")
     ]
 
 
@@ -123,7 +126,6 @@ class Retention(Record):
     reads_days: Annotated[
         int, Meta(ge=1, le=36_500, description="who read what, for the holder to see")
     ]
-    dead_letter_days: Annotated[int, Meta(ge=1, le=3_650, description="events that were given up")]
 
 
 class Config(Record):
@@ -132,9 +134,9 @@ class Config(Record):
     listen: Listen
     limits: Limits
     policy: Policy
-    keepers: Keepers
     witnesses: Witnesses
     bodies: Bodies
+    check: Check
     webhooks: Webhooks
     metrics: Metrics
     logs: Logging
@@ -142,16 +144,16 @@ class Config(Record):
 
 
 DEFAULTS = Config(
-    listen=Listen(host="127.0.0.1", port=8080, workers=1, public_url="", trusted_proxies=[]),
+    listen=Listen(host="127.0.0.1", port=8480, workers=1, public_url="", trusted_proxies=[]),
     limits=LIMITS,
-    policy=Policy(file="policy.json", wait_seconds_max=30),
-    keepers=Keepers(checkpoint_seconds=1, late_seconds=60),
-    witnesses=Witnesses(urls=[], every_seconds=10, timeout_seconds=5),
-    bodies=Bodies(overdue_hours=72, retry_seconds_max=3_600),
+    policy=Policy(file="trust.json"),
+    witnesses=Witnesses(urls=[]),
+    bodies=Bodies(box="", receivers=[], wallets=False),
+    check=Check(archive="", key_file="", wrong_per_hour=20, asked_per_hour=600),
     webhooks=Webhooks(enabled=True, private_addresses=False, give_up_hours=72),
     metrics=Metrics(host="127.0.0.1", port=0),
     logs=Logging(file="", requests=True),
-    retention=Retention(reads_days=1_096, dead_letter_days=90),
+    retention=Retention(reads_days=1_096),
 )
 """What holds where nothing is said."""
 
