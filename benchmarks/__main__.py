@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import accounts, cases, claims, references, showing
+from benchmarks import accounts, cases, claims, proving, references, showing
 from benchmarks.figures import Figure, Figures
 from tallystick.engines.process import tune
 
@@ -44,6 +44,7 @@ def main() -> None:
         cases.singles(ground, figures, 40_000 // share)
         cases.verifying(ground, figures, 5_000 // share)
         ground.ledger.close()
+        proving.proving(folder / "ledger", figures, 50_000 // share)
         cases.keeping(folder / "kept", figures, 100_000 // share)
         claims.claiming(folder / "claimed", figures, 200_000 // share)
         accounts.accounting(folder / "accounted", figures, 100_000 // share)

@@ -54,6 +54,7 @@ from tallystick.verify import (
     verify_batch,
     verify_receipt,
     verify_state,
+    verify_status,
 )
 
 VECTORS = Path(generate.__file__).parent
@@ -114,6 +115,8 @@ def document_outcome(data: bytes, policy: TrustPolicy, case: dict[str, Any]) -> 
         sent = (VECTORS / case["transaction"]).read_bytes()
         return verify_batch(sent, data, policy, checkpoint=at_hand).verdict.name
     asked: dict[str, Any] = {"now": case.get("now"), "about": case.get("about")}
+    if case["kind"] == "status":
+        return verify_status(data, policy, **asked, checkpoint=at_hand).verdict.name
     if case["kind"] == "state":
         return verify_state(data, policy, **asked, checkpoint=at_hand).verdict.name
     status = case.get("status", False)

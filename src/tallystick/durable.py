@@ -58,6 +58,8 @@ class Naming:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
         path = self._path
         if isinstance(error, apsw.FullError):
             detail = f"there is no room to write {path}: make room and start again"

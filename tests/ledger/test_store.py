@@ -147,7 +147,7 @@ def test_the_leaves_are_kept_by_sixteen_over_all_blocks(world: World) -> None:
     assert place is not None
     assert segment is not None
     assert place == segment[:-1]
-    assert (place.count, store.place(-1)) == (19, None)
+    assert (place.items, store.place(-1)) == (19, None)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ class Case:
 
     name: str
     kind: str
-    """receipt, state, batch, note, equivocation, presentation or slip."""
+    """receipt, state, status, batch, note, equivocation, presentation or slip."""
     data: bytes
     expect: str
     """The verdict where it passes (for a note its as-of, for a proof its kind), else the error."""

@@ -44,6 +44,7 @@ from tallystick.protocol.receipt import (
     is_numbered,
 )
 from tallystick.protocol.row import row_hash, row_key, row_salt
+from tallystick.protocol.status import EntryProof, StatusDocument
 from tallystick.protocol.transaction import (
     Header,
     Item,
@@ -319,6 +320,18 @@ class Chain:
         """A state proof by itself."""
         return StateDocument(
             format="tallystick/state-proof/v1", checkpoint=note, state=self.state(key)
+        )
+
+    def status(self, key: str, note: str) -> StatusDocument:
+        """The row under a key, and the entry that made it, if there is a row that one made."""
+        index = self.rows.get(key, {}).get("entry")
+        made = None
+        if index is not None:
+            leaf = self.leaves[index]
+            assert isinstance(leaf, Entry)
+            made = EntryProof(leaf=leaf, index=index, path=self.log_path(index))
+        return StatusDocument(
+            format="tallystick/status/v1", entry=made, state=self.state(key), checkpoint=note
         )
 
     def _place(self, key: str) -> tuple[PagePath | None, str]:

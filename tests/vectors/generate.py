@@ -16,7 +16,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from vectors import attacks, batches, cases, modules, presentations, proofs, state_attacks  # noqa: E402  # found above
+from vectors import attacks, batches, cases, modules, presentations, proofs, state_attacks, statuses  # noqa: E402  # found above
 from vectors.cases import Case  # noqa: E402  # as above
 from vectors.world import build  # noqa: E402  # as above
 
@@ -26,6 +26,7 @@ FOLDERS = {
     "receipt": "receipts",
     "state": "states",
     "batch": "batches",
+    "status": "statuses",
     "note": "notes",
     "equivocation": "equivocations",
     "presentation": "presentations",
@@ -49,6 +50,8 @@ def files() -> dict[str, bytes]:
         state_attacks.failing_below(world),
         batches.passing(world),
         batches.failing(world),
+        statuses.passing(world),
+        statuses.failing(world),
         proofs.notes(world),
         proofs.equivocations(world),
         presentations.presentations(shown),

@@ -122,7 +122,7 @@ class ReadLedger:
         return self._connect()
 
     def _connect(self) -> Snapshot:
-        return Snapshot(self.path, connect(self.path, make=False, read=True))
+        return Snapshot(self.path, connect(self.path, make=False, read=True, mapped=True))
 
 
 class Pinned:

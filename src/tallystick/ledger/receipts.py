@@ -55,7 +55,7 @@ def read_segment(
         outcomes = unpack_outcomes(segment.refused, len(hashes))
     except Malformed as error:
         raise Damaged(f"{path}: the transaction of entry {segment.first}: {error}") from error
-    if segment.count != len(hashes):
+    if segment.items != len(hashes):
         raise Damaged(f"{path}: the transaction of entry {segment.first} has {len(hashes)} items")
     return parts, hashes, outcomes
 
@@ -79,7 +79,7 @@ def prove_entry(
         kind="entry",
         block=segment.block,
         at=_time_of(store, segment.block),
-        tx=_check_signed(store, segment, parts, hashes),
+        tx=check_signed(store, segment, parts, hashes),
         n=n,
         item=hashes[n],
         outcome=outcomes[n],
@@ -113,7 +113,7 @@ def prove_batch(store: Connection, index: int, note: bytes) -> BatchReceipt:
     segment = _segment_of(store, index, checkpoint.size)
     parts, hashes, outcomes = read_segment(segment, store.path)
     _check_within(store, segment, index, len(hashes))
-    tx_id = _check_signed(store, segment, parts, hashes)
+    tx_id = check_signed(store, segment, parts, hashes)
     at, first, end = _time_of(store, segment.block), segment.first, segment.first + len(hashes)
     if end > checkpoint.size:
         raise Damaged(f"{store.path}: a checkpoint of {checkpoint.size} ends within a transaction")
@@ -221,7 +221,7 @@ def check_segment(
     of which that was seen, so that it is seen once for all transactions in it.
     """
     parts, hashes, outcomes = read_segment(segment, store.path)
-    tx_id = _check_signed(store, segment, parts, hashes)
+    tx_id = check_signed(store, segment, parts, hashes)
     at = _time_of(store, segment.block)
     leaves = entry_leaf_hashes(segment.block, at, tx_id, hashes, outcomes)
     end = segment.first + len(leaves)
@@ -246,13 +246,21 @@ def check_segment(
     return end
 
 
-def _check_signed(
-    store: Connection, segment: Segment, parts: SignedParts, hashes: list[bytes]
+def check_signed(
+    store: Connection,
+    segment: Segment,
+    parts: SignedParts,
+    hashes: list[bytes],
+    root: bytes | None = None,
 ) -> str:
-    """The bytes are as they came: spelled so, and all of them signed; the transaction's id."""
+    """The bytes are as they came: spelled so, and all of them signed; the transaction's id.
+
+    `root` is the one over the items, if it is known.
+    """
     message = signing_bytes(parts.header)
+    root = items_root(hashes) if root is None else root
     try:
-        if encode(parts) != segment.data or items_root(hashes) != parts.header.root:
+        if encode(parts) != segment.data or root != parts.header.root:
             raise VerificationFailed("these are not the bytes that were signed")
         verify_signature(parts.header.key, message, parts.signature)
     except (Malformed, VerificationFailed) as error:

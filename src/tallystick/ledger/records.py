@@ -45,7 +45,8 @@ class Place(NamedTuple):
 
     first: int
     """Log index of its first entry."""
-    count: int
+    items: int
+    """How many it has."""
     block: int
     tx: bytes
     """Its id, not in hex."""
@@ -57,7 +58,8 @@ class Segment(NamedTuple):
     """The same, and the transaction as it came."""
 
     first: int
-    count: int
+    items: int
+    """How many it has."""
     block: int
     tx: bytes
     refused: bytes

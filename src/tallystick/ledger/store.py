@@ -101,6 +101,17 @@ class Connection:
             raise Damaged(f"{self.path}: {data!r:.80} stands where bytes were written")
         return data
 
+    def two(self, sql: str, *values: Any) -> tuple[bytes | None, bytes | None]:
+        """The bytes in both columns of the only row, or None."""
+        with self._naming:
+            for row in self.db.execute(sql, values):
+                for data in row:
+                    if data is not None and not isinstance(data, bytes):
+                        raise Damaged(f"{self.path}: {data!r:.80} stands where bytes were written")
+                first, second = row
+                return first, second
+        return None, None
+
     def head(self) -> Head:
         """What the last block left."""
         data = self.data("SELECT data FROM head WHERE one = 1")
@@ -196,6 +207,10 @@ class Connection:
         data = b"".join([self._typed(row, bytes)[0] for row in rows])
         start = (first & 15) * LEAF_BYTES
         return data[start : start + (end - first) * LEAF_BYTES]
+
+    def leaf_group(self, group: int) -> bytes:
+        """Sixteen leaves of `leaves`, the last fewer; nothing where there are none."""
+        return self.data("SELECT data FROM leaves WHERE key = ?", group) or b""
 
     def branch(self, tile: int) -> bytes | None:
         """The roots of sixteen leaves each below a whole tile, or None."""

@@ -162,7 +162,7 @@ def check_group(read_group: Callable[[int], bytes | None], root: bytes, at: int)
         above, child = divmod(at - _FIRST_GROUPS[level], 16)
         expected = _read(read_group, level + 1, above)[child * HASH_BYTES :][:HASH_BYTES]
     if expected == _EMPTY_ROOTS[level]:
-        return _EMPTY_GROUPS[level]
+        return EMPTY_GROUPS[level]
     group = _read(read_group, level, at - _FIRST_GROUPS[level])
     if _fold(group) != expected:
         raise Damaged(f"group {at} of a page does not lead to its root")
@@ -174,6 +174,17 @@ def group_root(group: bytes) -> bytes:
     if len(group) != GROUP_BYTES:
         raise Damaged(f"a group of a page has {len(group)} bytes, not {GROUP_BYTES}")
     return _fold(group)
+
+
+def group_levels(group: bytes) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+    """Sixteen neighbouring hashes, and the four levels above them, the last being their root.
+
+    Nodes of the log are made alike, so this serves sixteen hashes of the log as well.
+    """
+    eight = _pair_up(group)
+    four = _pair_up(eight)
+    two = _pair_up(four)
+    return group, eight, four, two, sha256(_NODE + two).digest()
 
 
 def path(read_group: Callable[[int], bytes | None], slot: int) -> list[bytes]:
@@ -221,7 +232,7 @@ def _by_group(dirty: Mapping[int, bytes]) -> dict[int, list[tuple[int, bytes]]]:
 def _read(read_group: Callable[[int], bytes | None], level: int, at: int) -> bytes:
     group = read_group(_FIRST_GROUPS[level] + at)
     if group is None:
-        return _EMPTY_GROUPS[level]
+        return EMPTY_GROUPS[level]
     if len(group) != GROUP_BYTES:
         raise Damaged(f"a group of a page has {len(group)} bytes, not {GROUP_BYTES}")
     return group
@@ -246,8 +257,9 @@ def _empty_groups() -> tuple[bytes, ...]:
     return tuple(found)
 
 
-_EMPTY_GROUPS = _empty_groups()
-EMPTY_GROUP = _EMPTY_GROUPS[0]
-_EMPTY_ROOTS = tuple(_fold(group) for group in _EMPTY_GROUPS)
+EMPTY_GROUPS = _empty_groups()
+"""Of slots, of the roots of those, and of the roots of these."""
+EMPTY_GROUP = EMPTY_GROUPS[0]
+_EMPTY_ROOTS = tuple(_fold(group) for group in EMPTY_GROUPS)
 EMPTY_ROOT = _EMPTY_ROOTS[-1]
 """Root of a page without a taken slot; the map holds no such page."""

@@ -139,7 +139,7 @@ class Edge:
 
 def root_at(reader: TileReader, size: int) -> bytes:
     """Root over the first `size` leaves."""
-    return _Tiles(reader, size).range_root(0, size)
+    return Nodes(reader, size).range_root(0, size)
 
 
 def inclusion_path(reader: TileReader, index: int, size: int) -> list[bytes]:
@@ -149,23 +149,23 @@ def inclusion_path(reader: TileReader, index: int, size: int) -> list[bytes]:
 
 def inclusion_paths(reader: TileReader, indexes: Sequence[int], size: int) -> list[list[bytes]]:
     """Paths of many leaves under one root, reading and hashing each tile once."""
-    tiles = _Tiles(reader, size)
-    return [[tiles.node(*node) for node in merkle.path_nodes(index, size)] for index in indexes]
+    nodes = Nodes(reader, size)
+    return [[nodes.node(*node) for node in merkle.path_nodes(index, size)] for index in indexes]
 
 
 def range_path(reader: TileReader, first: int, end: int, size: int) -> list[bytes]:
     """The hashes that prove the leaves [first, end) side by side, see `multiproof.around`."""
-    tiles = _Tiles(reader, size)
-    return [tiles.node(*node) for node in multiproof.around(first, end, size)]
+    nodes = Nodes(reader, size)
+    return [nodes.node(*node) for node in multiproof.around(first, end, size)]
 
 
 def consistency_path(reader: TileReader, old_size: int, new_size: int) -> list[bytes]:
     """Proof that the first `old_size` of `new_size` leaves are the log of that size."""
-    tiles = _Tiles(reader, new_size)
-    return [tiles.node(*node) for node in merkle.consistency_nodes(old_size, new_size)]
+    nodes = Nodes(reader, new_size)
+    return [nodes.node(*node) for node in merkle.consistency_nodes(old_size, new_size)]
 
 
-class _Tiles:
+class Nodes:
     """Nodes of the tree of one size, each tile read and hashed once."""
 
     def __init__(self, reader: TileReader, size: int) -> None:

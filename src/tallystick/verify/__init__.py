@@ -1,4 +1,4 @@
-"""The offline verifier: receipts, state proofs and batch receipts, under a reader's trust policy.
+"""The offline verifier: receipts, statuses, state proofs, batch receipts, under a trust policy.
 
 `verifier` has the steps and what they prove, `verdicts` whether to act on it. See
 docs/spec/receipt.md.
@@ -16,6 +16,7 @@ from tallystick.verify.verifier import (
     verify_batch,
     verify_receipt,
     verify_state,
+    verify_status,
 )
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "verify_batch",
     "verify_receipt",
     "verify_state",
+    "verify_status",
     "worst",
 ]

@@ -1,7 +1,7 @@
 """The offline verifier: is a receipt true, and is what it says good now?
 
-It needs a receipt (a state proof, a batch receipt) and a trust policy; no network, no clock, no
-ledger. The steps are numbered here, in the code and in docs/spec/receipt.md; a failure names its.
+It needs a receipt (a status, a state proof, a batch receipt) and a trust policy; no network, no
+clock, no ledger. The steps are numbered here and in docs/spec/receipt.md; a failure names its own.
 
     the item         1 item hash    2 path (n, count) to the items root
     its transaction  3 header: the network    4 tx_id    5 the sender's signature
@@ -11,7 +11,8 @@ ledger. The steps are numbered here, in the code and in docs/spec/receipt.md; a 
                        row, or of its absence    14 the row is of this entry    15 as-of
 
 Invariant: `verify_*` raises, or all that it returns has been verified. Steps 11 to 15 are made
-whenever there is a state proof, 1 to 7 and 14 only for receipts. Whether a true receipt is good
+whenever there is a state proof, 1 to 5 only for receipts, 6, 7 and 14 for receipts and for the
+status of what an entry made. Whether a true receipt is good
 enough to act on is the `Verdict`.
 """
 
@@ -37,6 +38,7 @@ from tallystick.protocol.receipt import (
     verify_row,
     verify_row_key,
 )
+from tallystick.protocol.status import read_status
 from tallystick.protocol.transaction import (
     Header,
     item_hash,
@@ -130,6 +132,18 @@ def verify_state(
     return Verifier(policy, checkpoint).state(data, now=now, about=about)
 
 
+def verify_status(
+    data: bytes,
+    policy: TrustPolicy,
+    *,
+    now: int | None = None,
+    about: str | None = None,
+    checkpoint: bytes | None = None,
+) -> Verified:
+    """Verify a status: the row, and the entry that made it; or that there is no such row."""
+    return Verifier(policy, checkpoint).status(data, now=now, about=about)
+
+
 def verify_batch(
     transaction: bytes, data: bytes, policy: TrustPolicy, *, checkpoint: bytes | None = None
 ) -> VerifiedBatch:
@@ -200,6 +214,34 @@ class Verifier:
         judged = judge(self._policy, ACCEPTED, state, Asked(True, now, about))
         return _verified(vouched, state, judged, steps)
 
+    def status(self, data: bytes, *, now: int | None = None, about: str | None = None) -> Verified:
+        """Verify a status; see `verify_status`."""
+        document = read_status(data)
+        note, checkpoint = _read_note(document.checkpoint.encode())
+        made = document.entry
+        with Steps() as steps:
+            if made is not None:
+                steps.at(6, "leaf")
+                parse_instant(made.leaf.at)
+                steps.done(_fate(made.leaf))
+                steps.at(7, "log path")
+                leaf = merkle.leaf_hash(encode(made.leaf))
+                merkle.verify_path(leaf, made.index, checkpoint.size, made.path, checkpoint.root)
+                steps.done(f"entry {made.index} of {checkpoint.size}")
+            vouched = self._verify_note(note, steps)  # 8 to 10
+            index = None if made is None else made.index
+            state = self._verify_state(document.state, vouched, index, steps)
+            if made is None and state.envelope is not None and state.envelope.entry is not None:
+                steps.at(14, "row's entry")
+                raise VerificationFailed("the entry that made the row is not shown")
+        outcome = ACCEPTED if made is None else made.leaf.outcome
+        found = _verified(
+            vouched, state, judge(self._policy, outcome, state, Asked(True, now, about)), steps
+        )
+        if made is None:
+            return found
+        return replace(found, tx_id=made.leaf.tx, entry=made.leaf, index=made.index)
+
     def batch(self, transaction: bytes, data: bytes) -> VerifiedBatch:
         """Verify a batch receipt; see `verify_batch`."""
         sent, batch = read_sent(transaction), read_batch(data)
@@ -263,7 +305,7 @@ class Verifier:
         if entry.tx != tx_id or entry.item != digest:
             raise VerificationFailed("the entry is not of this item and transaction")
         parse_instant(entry.at)
-        steps.done(f"{entry.outcome} at {entry.at} in block {entry.block}")
+        steps.done(_fate(entry))
         return tx_id
 
     def _verify_header(
@@ -351,6 +393,10 @@ def _verified(vouched: Vouched, state: State | None, judged: Verdict, steps: Ste
         verdict=judged,
         steps=tuple(steps.held),
     )
+
+
+def _fate(entry: Entry) -> str:
+    return f"{entry.outcome} at {entry.at} in block {entry.block}"
 
 
 @lru_cache(CHECKPOINTS_CACHED_MAX)
