@@ -37,6 +37,7 @@ from tallystick.contracts.bills.items.holders import SaidMandate
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.bills import Bill, live_lock
 from tallystick.contracts.bills.records.claims import Plan, Terms, claimant
+from tallystick.contracts.bills.records.holders import Opening
 from tallystick.contracts.bills.views.bills import find_bill
 from tallystick.contracts.bills.views.claims import find_claims, find_plan
 from tallystick.contracts.bills.views.holders import find_mandate
@@ -69,6 +70,17 @@ class KeptMandate(Record):
     said: SaidMandate
 
 
+class Case(Record):
+    """What an insurer with an engine of its own is handed: the ask, and its right to the bill.
+    Private."""
+
+    ask: Ask
+    right_id: str
+    """The patient's mandate; none where the insurer waives."""
+    opening: Opening
+    """Of the bill's commitment to its holder, down to the key of the mandate."""
+
+
 class _Sent(NamedTuple):
     """A transaction under way, and whom each of its items is about."""
 
@@ -92,19 +104,36 @@ class Claiming:
 
     def run(self) -> list[Ask]:
         """The asks, those that the ledger refused with the reason."""
-        with self._ledger.node.view() as view:
-            asks = [each for each in self._asks if not _is_answered(view, each)]
+        asks = self._open()
         done = len(self._asks) - len(asks)
-        self._progress(done, len(self._asks))
-        asks = self._bind(asks)
-        self._mandate(asks)
-        self._plan(asks)
         for rank in sorted({each.rank for each in asks}):
             turn = [each for each in asks if each.rank == rank]
             self._answer(turn)
             done += len(turn)
             self._progress(done, len(self._asks))
         return [replace(each, refused=self._refused.get(each.nonce, "")) for each in self._asks]
+
+    def hand_over(self) -> list[Case]:
+        """What is to be asked, by rank, for engines elsewhere; nothing is answered here."""
+        asks = sorted(self._open(), key=lambda each: each.rank)
+        return [
+            Case(
+                ask=each,
+                right_id=self._mandates.get((each.patient, each.reimburser), ""),
+                opening=self._keys[each.bill].opening,
+            )
+            for each in asks
+        ]
+
+    def _open(self) -> list[Ask]:
+        """Those that are not answered, bound, mandated and planned."""
+        with self._ledger.node.view() as view:
+            asks = [each for each in self._asks if not _is_answered(view, each)]
+        self._progress(len(self._asks) - len(asks), len(self._asks))
+        asks = self._bind(asks)
+        self._mandate(asks)
+        self._plan(asks)
+        return asks
 
     # -------------------------------------------------------------------------- what holders do
 

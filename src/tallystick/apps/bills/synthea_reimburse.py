@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from tallystick.apps.bills.synthea_archive import ImportArchive
 from tallystick.apps.bills.synthea_bills import total_of
-from tallystick.apps.bills.synthea_claiming import Claiming, Progress
+from tallystick.apps.bills.synthea_claiming import Case, Claiming, Progress
 from tallystick.apps.bills.synthea_claims import (
     Ask,
     SourceClaim,
@@ -91,15 +91,27 @@ def claim_synthea(
     are no bills. When it raises, run it again.
     """
     export = read_export(export_dir)
-    coverage = read_coverage(export_dir, export)
-    asks = _keep(export, coverage, ledger, refusals)  # 1
-    archive = ImportArchive(ledger.folder, ledger.keys)
-    archive.acknowledge(ledger, dict.fromkeys(each.bill for each in asks))  # 2
-    ledger.let_claim(dict.fromkeys(each.reimburser for each in asks))  # 3
+    asks = _prepare(export_dir, export, ledger, refusals)  # 1 to 3
     asked = Claiming(ledger, asks, progress or _quiet).run()  # 4
     path = ledger.imports / ASKS
     write_kept(path, _beside(read_kept(path, Ask), asked, export))
     return report_synthea(ledger)  # 5
+
+
+def hand_over(export_dir: Path, ledger: ImportLedger, refusals: Iterable[Refusal]) -> list[Case]:
+    """The same as far as 3: what insurers that ask the ledger themselves are handed, by rank."""
+    export = read_export(export_dir)
+    return Claiming(ledger, _prepare(export_dir, export, ledger, refusals), _quiet).hand_over()
+
+
+def _prepare(
+    export_dir: Path, export: Export, ledger: ImportLedger, refusals: Iterable[Refusal]
+) -> list[Ask]:
+    asks = _keep(export, read_coverage(export_dir, export), ledger, refusals)  # 1
+    archive = ImportArchive(ledger.folder, ledger.keys)
+    archive.acknowledge(ledger, dict.fromkeys(each.bill for each in asks))  # 2
+    ledger.let_claim(dict.fromkeys(each.reimburser for each in asks))  # 3
+    return asks
 
 
 def report_synthea(ledger: ImportLedger) -> Account:
