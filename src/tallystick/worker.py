@@ -19,12 +19,14 @@ import uvloop
 
 from tallystick.apps.bills import api as bills_api
 from tallystick.apps.bills.access import holder_of
+from tallystick.apps.bills.check_api import Checks, FindBody, archived_body
 from tallystick.apps.bills.events import EVENTS as BILLS_EVENTS
 from tallystick.apps.bills.readers import BillReaders
 from tallystick.apps.members.events import EVENTS as MEMBERS_EVENTS
 from tallystick.contracts.kit.reasons import KitReason, LedgerReason
 from tallystick.engines.clock import Clock
 from tallystick.engines.process import tune
+from tallystick.keyring import load_vault_key
 from tallystick.ledger.beside import ReadLedger
 from tallystick.ledger.events import EventSource, combine
 from tallystick.ledger.rules import Rules
@@ -33,9 +35,12 @@ from tallystick.protocol.canonical import Record, decode, encode
 from tallystick.protocol.errors import Reason
 from tallystick.protocol.tiles import TileId
 from tallystick.protocol.trust import TrustPolicy
+from tallystick.vault.letterbox import TEXTS as LETTER_TEXTS
+from tallystick.vault.letterbox import LetterBox
 from tallystick.web import ledger_api, passes_api
 from tallystick.web.access import AccessLog
 from tallystick.web.app import make_app
+from tallystick.web.attempts import Attempts
 from tallystick.web.callers import Door
 from tallystick.web.config import Config
 from tallystick.web.endpoint import Access, Endpoint
@@ -45,6 +50,7 @@ from tallystick.web.gate import Gate
 from tallystick.web.hook_store import HookStore
 from tallystick.web.hooks import DeliveryThread, open_key
 from tallystick.web.hooks_api import HooksApi
+from tallystick.web.letters import STATUSES, letter_endpoints, receiving_keys, signer_by
 from tallystick.web.link import Link
 from tallystick.web.logs import Log
 from tallystick.web.metrics import Counts
@@ -108,7 +114,7 @@ class Worker:
         self.ledger = ReadLedger(folder, known)
         self.link = Link(self.ledger, settings.trust, reasons_of(known))
         texts = {reason: text for domain in known.domains for reason, text in domain.texts.items()}
-        self.problems = Problems(texts)
+        self.problems = Problems(texts | LETTER_TEXTS, STATUSES)
         self.logs = Log(clock)
         self.counts = Counts()
         state = folder / WEB
@@ -116,10 +122,11 @@ class Worker:
             state / "reads.db", clock, retention_days=config.retention.reads_days
         )
         self.revoked = Revoked(state / "revoked.db")
+        self.verifier = RequestVerifier(settings.authorities, clock)
         self.door = Door(
             self.ledger.view,
             self.ledger.network,
-            verifier=RequestVerifier(settings.authorities, clock),
+            verifier=self.verifier,
             nonces=NonceStore(state / "nonces.db", clock),
             revoked=self.revoked,
             clock=clock,
@@ -135,6 +142,7 @@ class Worker:
             policy=settings.trust,
             texts=texts,
             read_only=settings.read_only,
+            reads=self.reads.of_bill,
         )
         self.source = EventSource(self.ledger.view, EVENTS, published=self._published, clock=clock)
         self.streams = Streams(self.source, follower)
@@ -165,7 +173,29 @@ class Worker:
                 clock=clock,
             )
             found += self._hooks.endpoints()
+        found.append(self._checks().endpoint())
+        bodies = self._settings.config.bodies
+        if bodies.box:
+            box = LetterBox(
+                self.folder / bodies.box,
+                self.ledger.network,
+                receiving_keys(self.ledger.view, bodies.receivers),
+            )
+            found += letter_endpoints(box, signer_by(self.verifier) if bodies.wallets else None)
         return found
+
+    def _checks(self) -> Checks:
+        settings = self._settings.config.check
+        find_body: FindBody | None = None
+        if settings.archive:
+            key = load_vault_key(self.folder / settings.key_file).secret
+            find_body = archived_body(self.folder / settings.archive, key)
+        return Checks(
+            Attempts(self.folder / WEB / "attempts.db"),
+            wrong_per_hour=settings.wrong_per_hour,
+            asked_per_hour=settings.asked_per_hour,
+            find_body=find_body,
+        )
 
     def _outward(self) -> OutwardRules:
         private = self._settings.config.webhooks.private_addresses

@@ -7,7 +7,6 @@ See docs/spec/delivery.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -20,9 +19,6 @@ from tallystick.cli.wallet_folder import WalletDir, WalletPassphrase, open_walle
 if TYPE_CHECKING:
     from tallystick.apps.bills.delivering import Routes
     from tallystick.client.transport import Trusted
-
-KEYS_SECONDS = 5.0
-"""How old what is known of the members' delivery keys may be."""
 
 CaFile = Annotated[
     Path | None, typer.Option("--ca-file", help="Authorities in place of the system's.")
@@ -76,7 +72,7 @@ def letterbox(
     from tallystick.protocol.canonical import replace
     from tallystick.vault.letterbox import TEXTS, LetterBox
     from tallystick.vault.mail import FILE_BYTES_MAX
-    from tallystick.web.letters import STATUSES, letterbox_app, signer_by
+    from tallystick.web.letters import STATUSES, letterbox_app, receiving_keys, signer_by
     from tallystick.web.problems import Problems
     from tallystick.web.requests import RequestVerifier
     from tallystick.web.server import LIMITS, address_of, listening, run
@@ -88,7 +84,7 @@ def letterbox(
     bound = listening(host.strip("[]"), int(port) if port.isdigit() else _no_port(listen))
     names = name or [address_of(bound).removeprefix("http://")]
     verifier = RequestVerifier(names, Clock().now) if wallets else None
-    box = LetterBox(folder, network, receiving_keys(ledger, receiver or ()))
+    box = LetterBox(folder, network, receiving_keys(lambda: reading(ledger), receiver or ()))
     app = letterbox_app(
         box, signer_by(verifier) if verifier else None, version=version("tallystick")
     )
@@ -99,36 +95,6 @@ def letterbox(
         limits=replace(LIMITS, body_bytes=FILE_BYTES_MAX),
         problems=Problems(TEXTS, STATUSES),
     )
-
-
-def receiving_keys(ledger: Path, receivers: Collection[str]) -> Callable[[], Collection[bytes]]:
-    """The delivery keys of these members now, and those before that are still opened."""
-    import time
-
-    from tallystick.cli.reading import reading
-    from tallystick.contracts.members.views import find_delivery
-    from tallystick.protocol.values import parse_instant
-
-    known: tuple[float, frozenset[bytes]] = (float("-inf"), frozenset())
-
-    def keys() -> Collection[bytes]:
-        nonlocal known
-        if time.monotonic() < known[0] + KEYS_SECONDS:
-            return known[1]
-        found = set()
-        with reading(ledger) as view:
-            for org in receivers:
-                row = find_delivery(view, org)
-                if row is None:
-                    continue
-                found.add(row.key)
-                before = row.previous
-                if before is not None and view.head.at < parse_instant(before.until):
-                    found.add(before.key)
-        known = (time.monotonic(), frozenset(found))
-        return known[1]
-
-    return keys
 
 
 def collect(

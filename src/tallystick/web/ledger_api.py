@@ -327,8 +327,7 @@ def check_entry(ask: Ask, view: View, index: int) -> None:
     if n >= len(hashes):
         raise Rejected(WebReason.NOT_FOUND, f"index {index} is a block's leaf, no entry")
     item = decode(bytes(parts.items[n]), dict[str, Any])
-    why = ask.service.readers.entry(view, ask.caller, parts.header, item)
-    ask.service.note_read(f"entry {index}", ask.caller, why)
+    ask.service.readers.entry(view, ask.caller, parts.header, item)
 
 
 def check_transaction(ask: Ask, view: View, index: int) -> None:

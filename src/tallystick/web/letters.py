@@ -9,15 +9,19 @@ only when its wallet says that it has it. See docs/spec/delivery.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, cast
 
 from starlette.applications import Starlette
 from starlette.responses import Response
 
+from tallystick.contracts.members.views import find_delivery
+from tallystick.ledger.view import View
 from tallystick.protocol.canonical import Record
 from tallystick.protocol.errors import Reason
-from tallystick.protocol.values import Count, PublicKey
+from tallystick.protocol.values import Count, PublicKey, parse_instant
 from tallystick.vault.letterbox import TEXTS, LetterBox, LetterReason
 from tallystick.vault.mail import FILE_BYTES_MAX
 from tallystick.web.app import make_app
@@ -34,6 +38,8 @@ SignerOf = Callable[["Request", bytes], bytes]
 """The Ed25519 key that has signed a request with this body, whosoever it is; `Rejected` when none
 has. It is asked where no ledger can say whose key that is."""
 
+KEYS_SECONDS = 5.0
+"""How old what is known of the members' delivery keys may be."""
 POST = "/api/v1/deliveries"
 BOX = "/api/v1/boxes/{address}"
 LETTER = "/api/v1/boxes/{address}/{name}"
@@ -84,6 +90,32 @@ def signer_by(verifier: RequestVerifier) -> SignerOf:
         return signed.key
 
     return signer_of
+
+
+def receiving_keys(
+    view: Callable[[], AbstractContextManager[View]], receivers: Collection[str]
+) -> Callable[[], Collection[bytes]]:
+    """The delivery keys of these members now, and those before that are still opened."""
+    known: tuple[float, frozenset[bytes]] = (float("-inf"), frozenset())
+
+    def keys() -> Collection[bytes]:
+        nonlocal known
+        if time.monotonic() < known[0] + KEYS_SECONDS:
+            return known[1]
+        found = set()
+        with view() as reader:
+            for org in receivers:
+                row = find_delivery(reader, org)
+                if row is None:
+                    continue
+                found.add(row.key)
+                before = row.previous
+                if before is not None and reader.head.at < parse_instant(before.until):
+                    found.add(before.key)
+        known = (time.monotonic(), frozenset(found))
+        return known[1]
+
+    return keys
 
 
 def letterbox_app(box: LetterBox, signer_of: SignerOf | None, *, version: str) -> Starlette:

@@ -28,6 +28,7 @@ from tallystick.web.reasons import WebReason
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from tallystick.web.access import Access
     from tallystick.web.callers import Caller
 
 T = TypeVar("T")
@@ -67,8 +68,8 @@ class Service:
     texts: Mapping[Reason, ReasonText] = field(default_factory=dict)
     read_only: str | None = None
     """Of a keeper: where transactions are taken."""
-    note_read: Callable[[str, Caller, str], None] = lambda about, caller, why: None
-    """Into the log of reads: what, by whom, by which right."""
+    reads: Callable[[str], list[Access]] = lambda bill: []
+    """Who read a bill here, and by which right."""
     _kept: Kept = field(default_factory=Kept)
     _prover: tuple[Pinned, bytes, Prover] | None = None
 

@@ -14,6 +14,8 @@ from typing import Annotated, Any
 
 from starlette.responses import Response
 
+from tallystick.apps.bills.access import reads_of
+from tallystick.apps.bills.holder_log import Touched
 from tallystick.contracts.bills.records.bills import (
     Allotment,
     Bill,
@@ -132,6 +134,12 @@ class ClaimsAnswer(Record):
     claims: list[dict[str, Any]] = []
 
 
+class ReadsAnswer(Record):
+    """Who read a bill at this node, the oldest first."""
+
+    reads: list[Touched] = []
+
+
 class OutstandingAnswer(Record):
     """What each reimburser has to get back."""
 
@@ -222,14 +230,22 @@ async def bill_claims(ask: Ask) -> Response:
     return answer(ClaimsAnswer(claims=shown))
 
 
+def bill_reads(ask: Ask) -> Response:
+    """Who read a bill here, for its holder and for those who may see everything."""
+    with ask.service.view() as view:
+        bill_id = _bill_id(ask)
+        if ask.caller.bill != bill_id:
+            ask.service.readers.all(view, ask.caller)
+    return answer(ReadsAnswer(reads=reads_of(ask.service.reads(bill_id))))
+
+
 def read_bill(ask: Ask, view: View) -> Bill:
     """The bill that the path names, if the caller may read it."""
     bill_id = _bill_id(ask)
     found = find_bill(view, bill_id)
-    why = ask.service.readers.row(view, ask.caller, found, f"{Bill.KIND}/{bill_id}")
+    ask.service.readers.row(view, ask.caller, found, f"{Bill.KIND}/{bill_id}")
     if found is None:
         raise Rejected(WebReason.NOT_FOUND, f"nothing befell {bill_id} yet")
-    ask.service.note_read(bill_id, ask.caller, why)
     return found
 
 
@@ -372,6 +388,8 @@ ENDPOINTS = (
     Endpoint("GET", f"{_BILL}/status", bill_status, "How a number stands, proven",
              query=WaitQuery, answer=StatusDocument, tag="bills"),
     Endpoint("GET", f"{_BILL}/claims", bill_claims, "A bill's claims", answer=ClaimsAnswer,
+             tag="bills"),
+    Endpoint("GET", f"{_BILL}/reads", bill_reads, "Who read a bill", answer=ReadsAnswer,
              tag="bills"),
     Endpoint("GET", "/api/v1/bills", bills, "An issuer's bills", query=BillsQuery,
              answer=BillsAnswer, tag="bills"),
