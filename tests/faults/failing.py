@@ -80,5 +80,5 @@ def submit_again(
                     )
                     assert list(again.outcomes) == list(before.outcomes)
         assert log_root(ledger) == ledger.head.root
-    kept = [data for _, _, data, _ in contents(folder)["segments"]]
+    kept = [row[-1] for row in contents(folder)["segments"]]
     assert all(kept.count(data) == 1 for data in transactions)

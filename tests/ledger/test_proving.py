@@ -79,6 +79,21 @@ def test_statuses_are_the_encoding_of_their_record_and_verify(world: World) -> N
     assert verify_status(other, world.policy(), now=world.at).verdict is Verdict.ABSENT
 
 
+def test_whoever_may_not_see_a_row_gets_nothing(world: World) -> None:
+    seen: list[bytes | None] = []
+
+    def refuse(row: bytes | None) -> None:
+        seen.append(row)
+        raise PermissionError
+
+    with world.ledger.view() as view:
+        prover = Prover(view, world.note())
+        for number in (1, 4):
+            with pytest.raises(PermissionError):
+                prover.status(CODE, number, KIND, refuse)
+        assert seen == [view.rows.row(slot_key(CODE, 1)), None]
+
+
 @given(st.data())
 def test_of_any_number_and_entry(world: World, data: st.DataObject) -> None:
     note = world.note()

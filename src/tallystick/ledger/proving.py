@@ -10,6 +10,7 @@ Invariant: the bytes are those of the records' encoding, and they verify, or `Da
 from __future__ import annotations
 
 from binascii import b2a_base64
+from collections.abc import Callable
 from hashlib import sha256
 
 from tallystick.contracts.kit.context import NUMBERS_PER_CODE, Key
@@ -91,10 +92,20 @@ class Prover:
         self._checkpoint = b'{"checkpoint":' + encode(note.decode())
         self._state = b'{"block_leaf":' + leaf + b',"key":'
 
-    def status(self, code: int, number: int, kind: str) -> bytes:
-        """The status of a number; `kind` is the kind of row that is missing if there is none."""
+    def status(
+        self,
+        code: int,
+        number: int,
+        kind: str,
+        look: Callable[[bytes | None], None] = lambda row: None,
+    ) -> bytes:
+        """The status of a number; `kind` is the kind of row that is missing if there is none.
+
+        `look` is shown the row's bytes, checked, and raises if the asker may not have them.
+        """
         try:
-            state, entry = self._state_of_number(code, number, kind)
+            state, entry, row = self._state_of_number(code, number, kind)
+            look(row)
             made = b"" if entry is None else b',"entry":' + self._entry_proof(entry)
         except Damaged as error:
             raise self._named(error) from error
@@ -236,8 +247,8 @@ class Prover:
 
     def _state_of_number(
         self, code: int, number: int, kind: str | None
-    ) -> tuple[bytes, int | None]:
-        """The state proof of a number, and the entry that made its row."""
+    ) -> tuple[bytes, int | None, bytes | None]:
+        """The state proof of a number, the entry that made its row, and the row."""
         at, slot = number >> page.HEIGHT, number & page.SLOTS - 1
         proof, found = self._pages.get((code, at)) or self._open(code, at)
         if found is None:
@@ -254,7 +265,7 @@ class Prover:
         state = b'%b"%b/%d:%010d","map":%b,"page":{"code":%d,"number":%d,"path":[%b]}%b}' % (
             self._state, kind.encode(), code, number, proof, code, number, path, member,
         )  # fmt: skip
-        return state, entry
+        return state, entry, row
 
     def _slot(self, found: Page, code: int, at: int, slot: int) -> tuple[bytes | None, bytes]:
         """The row in a slot, and the steps from the slot to the page's root, as a path."""
