@@ -11,8 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from acts import founder
+from offices import HOSPITAL, signer
+from served import RealCity, serving
 from synthea_sample import Sample
 
+from tallystick.apps.bills.address import read_address
+from tallystick.apps.bills.hospital import Hospital
 from tallystick.apps.bills.synthea import import_synthea
 from tallystick.apps.bills.synthea_claims import write_kept
 from tallystick.apps.bills.synthea_ledger import KEYS, KeyFolder, found_for_import
@@ -20,9 +25,10 @@ from tallystick.apps.bills.synthea_reimburse import hand_over, ledger_for_claims
 from tallystick.cli.founding import make_policy
 from tallystick.contracts.bills.views.claims import list_claims
 from tallystick.engines.clock import Clock
+from tallystick.keyring import generate
 from tallystick.node import Node
-from tallystick.protocol.canonical import encode
-from tallystick.protocol.genesis import read_genesis
+from tallystick.protocol.canonical import encode, replace
+from tallystick.protocol.genesis import FoundingKey, read_genesis
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -114,8 +120,10 @@ def test_insurers_engines_claim_over_the_wire(tmp_path: Path) -> None:
     write_kept(tmp_path / "cases.jsonl", cases)
     insurers = list(dict.fromkeys(case.ask.reimburser for case in cases))
     with served(ledger, ledger / KEYS / "log.json") as url:
-        for _ in range(len(insurers)):
-            said = [engine(url, org, tmp_path) for org in insurers]
+        for _ in insurers[1:]:  # who is second in a plan waits for the first
+            for org in insurers:
+                engine(url, org, tmp_path)
+        said = [engine(url, org, tmp_path) for org in insurers]
     assert not any("bills." in each for each in said), said
     answers = Counter(case.ask.answer for case in cases)
     with Node.open(ledger, keys.held("log")) as node, node.view() as view:
@@ -137,3 +145,33 @@ def engine(url: str, org: str, folder: Path) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_a_citys_wallet_gets_its_bills_and_asks_as_their_holder(tmp_path: Path) -> None:
+    city_key = generate(tmp_path / "city.json", name="city")
+    app = replace(
+        founder("city-app", "bills.read"),
+        keys=[FoundingKey(key=city_key.public_key, actions=["*"])],
+    )
+    with RealCity(tmp_path / "city", more=[app]) as city, serving(city) as server:
+        policy = write_trust(tmp_path / "city", "node")
+
+        def wallet() -> str:
+            asked = server.url, policy, tmp_path / "city.json", tmp_path / "wallet", HOSPITAL
+            done = run("city_wallet.py", *asked)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        assert "0 new bills" in wallet()
+        address = read_address((tmp_path / "wallet" / "address.json").read_bytes())
+        with Hospital.open(
+            tmp_path / "hospital", server.url, policy, signer(f"{HOSPITAL}/key")
+        ) as hospital:
+            draft = city.draft(1)
+            hospital.with_office(lambda office: office.register(draft.payer, address))
+            (bill,) = hospital.issue([draft])
+            assert hospital.deliver(tmp_path / "wallet" / "mailbox").delivered == 1
+        said = wallet()
+        number = f"{bill.code}:{bill.number:010d}"
+        assert "1 new bills, 0 letters wait" in said
+        assert f"{number} of {HOSPITAL}: authentic, accepted and good" in said

@@ -10,7 +10,7 @@ everything refuses from then on, over restarts, until the operator of the client
 away (and, if the log is to be used again, the file of what is known).
 
 Invariant: a checkpoint that is returned is of one history with all that were returned before.
-See docs/guides/sdk.md.
+See docs/spec/client.md.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Sending the same bytes again gives the old answer, so after a crash all that lies there is sent
 again. There is nothing private in a transaction.
 
-Invariant: what was put lies there until it is removed. See docs/guides/sdk.md.
+Invariant: what was put lies there until it is removed. See docs/spec/client.md.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ answer comes: over lost connections, a busy server, its restart    3. the batch 
 as soon as enough keepers have signed    4. it is verified against the trust policy, and its
 checkpoint against all that were seen before    5. only then the future has its answer
 
-Invariant: no answer is given that this side has not verified. See docs/guides/sdk.md.
+Invariant: no answer is given that this side has not verified. See docs/spec/client.md.
 """
 
 from __future__ import annotations

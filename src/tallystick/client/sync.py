@@ -4,7 +4,7 @@
         note = client.run(wire.checkpoint())
 
 Invariant: nothing that it returns is verified yet, but for what `follow` was told to verify.
-See docs/guides/sdk.md.
+See docs/spec/client.md.
 """
 
 from __future__ import annotations

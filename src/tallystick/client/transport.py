@@ -5,7 +5,7 @@ is spoken to, unless the caller insists. Redirects are not followed, proxies onl
 compressed answers not taken: a few bytes could become a memory full.
 
 Invariant: an answer is never read further than its call allows, nor longer than its deadline.
-See docs/guides/sdk.md.
+See docs/spec/client.md.
 """
 
 from __future__ import annotations

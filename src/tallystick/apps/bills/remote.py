@@ -252,7 +252,7 @@ class RemoteView:
             raise WrongAnswer(f"entry {index} is none of the transaction that was shown")
         return Segment(
             first=proven.first,
-            count=len(proven.outcomes),
+            items=len(proven.outcomes),
             block=proven.block,
             tx=bytes.fromhex(proven.tx_id),
             refused=pack_outcomes(proven.outcomes),
