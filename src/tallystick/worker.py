@@ -57,6 +57,7 @@ from tallystick.web.metrics import Counts
 from tallystick.web.nonces import NonceStore
 from tallystick.web.options import Options
 from tallystick.web.outward import OutwardRules
+from tallystick.web.portal import portal_routes
 from tallystick.web.problems import Problems
 from tallystick.web.reasons import WebReason
 from tallystick.web.requests import RequestVerifier
@@ -65,6 +66,7 @@ from tallystick.web.server import serve
 from tallystick.web.service import Service
 from tallystick.web.sse import Streams
 from tallystick.web.tiles import is_there, tile_routes
+from tallystick.web.verifier_page import verifier_routes
 from tallystick.web.viewers import follower, hook_owner
 
 ENDPOINTS: Sequence[Endpoint] = (*ledger_api.ENDPOINTS, *bills_api.ENDPOINTS)
@@ -154,7 +156,11 @@ class Worker:
                 self.problems,
                 fault=self.logs.fault,
                 version=version("tallystick"),
-                routes=tile_routes(self._read_tile, self._checkpoint),
+                routes=[
+                    *tile_routes(self._read_tile, self._checkpoint),
+                    *portal_routes(),
+                    *verifier_routes(texts),
+                ],
             ),
             is_public,
         )
@@ -271,13 +277,14 @@ class Worker:
             self.folder / WEB, self.source, clock=clock, outward=self._outward()
         )
         self.link.on_change.append(deliverer.wake)
+        self.counts.gauge("tally_hooks_stopped", lambda: int(deliverer.failure is not None))
         try:
             yield
         finally:
             deliverer.close()
 
     def _published(self) -> int:
-        return next(reversed(self.link.notes), 0)
+        return self.link.published
 
     async def _end_with_the_node(self, stop: asyncio.Event) -> None:
         await self.link.gone.wait()

@@ -21,7 +21,7 @@ from tallystick.client.passes import BILLS_READ, LEDGER_READ, Pass, read_pass
 from tallystick.contracts.kit.context import Reader
 from tallystick.contracts.kit.grants import codes_cover, pattern_allows
 from tallystick.contracts.kit.keys import KeyRow, find_key
-from tallystick.contracts.members.views import may
+from tallystick.contracts.members.views import grants, may
 from tallystick.protocol.errors import Rejected, TallystickError
 from tallystick.protocol.values import parse_instant
 from tallystick.web.nonces import MEMBER_REQUESTS_MAX, STRANGER_REQUESTS_MAX, NonceStore
@@ -124,6 +124,12 @@ def allows(reader: Reader, caller: Caller, action: str, now: int, code: int | No
         return False
     if not all(each.allows(action) and each.covers(code) for each in caller.limits):
         return False
+    if code is None:
+        return any(
+            not grant.codes and any(pattern_allows(each, action) for each in grant.actions)
+            for grant, live in grants(reader, caller.org, now)
+            if live
+        ) and may(reader, caller.org, action, now)
     return may(reader, caller.org, action, now, code)
 
 

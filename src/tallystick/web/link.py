@@ -51,6 +51,8 @@ class Link(asyncio.Protocol):
         self._number = 0
         self.notes: OrderedDict[int, Known] = OrderedDict()
         """By size of the log, the smallest first."""
+        self.published = 0
+        """The largest size of which there is a note; may be read from any thread."""
         self.moments: OrderedDict[int, Pinned] = OrderedDict()
         self.figures = b"{}"
         """What the node watches, as it last said."""
@@ -123,6 +125,7 @@ class Link(asyncio.Protocol):
         met, as_of = self._judge(note)
         self.notes[size] = Known(note, met, as_of)
         self.notes = OrderedDict(sorted(self.notes.items()))
+        self.published = max(self.published, size)
         while len(self.notes) > NOTES_KEPT:
             self._forget()
         self._catch()

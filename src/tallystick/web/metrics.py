@@ -132,6 +132,7 @@ GAUGES: dict[str, Known] = {
     "tally_bodies_overdue": Known("Bodies that are owed for longer than allowed."),
     "tally_hooks_waiting": Known("Events that wait for a webhook's receiver."),
     "tally_hooks_dead": Known("Events that were given up; see the dead-letter list."),
+    "tally_hooks_stopped": Known("1: webhooks are not delivered; see the log.", "worker"),
     "tally_event_subscribers": Known("Streams of events that are open.", "worker"),
     "tally_http_in_flight": Known("Requests under way.", "worker"),
     "tally_http_connections": Known("Open connections.", "worker"),
