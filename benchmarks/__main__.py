@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import accounts, cases, claims, proving, references, showing
+from benchmarks import accounts, cases, claims, http, proving, references, showing
 from benchmarks.figures import Figure, Figures
 from tallystick.engines.process import tune
 
@@ -45,6 +45,10 @@ def main() -> None:
         cases.verifying(ground, figures, 5_000 // share)
         ground.ledger.close()
         proving.proving(folder / "ledger", figures, 50_000 // share)
+        http.statuses(folder / "ledger", figures, 100_000 // share)
+        http.batches(folder / "http-batch", figures, 500_000 // share)
+        http.singles(folder / "http-single", figures, 50_000 // share)
+        http.keeping(folder / "http-kept", figures, 200_000 // share)
         cases.keeping(folder / "kept", figures, 100_000 // share)
         claims.claiming(folder / "claimed", figures, 200_000 // share)
         accounts.accounting(folder / "accounted", figures, 100_000 // share)
