@@ -1,7 +1,7 @@
 """`tally demo`: a province is founded, bills are issued, frauds refused, proofs left to try.
 
 The story is told here in order; what happens lies in `demo_world`, `demo_processes`, `demo_bills`,
-`demo_frauds`, how it looks in `demo_page`.
+`demo_frauds`, `demo_served`, how it looks in `demo_page`.
 
 Invariant: nothing is staged: the same node, keepers, archive and verifier as anywhere.
 See docs/cli.md.
@@ -49,6 +49,8 @@ class Outcome:
     life: list[Told]
     proofs: int
     verify_seconds: float
+    tried: list[tuple[str, Path]]
+    """Frauds to try by hand: what each is, and its file."""
     seconds: float = 0.0
 
 
@@ -93,10 +95,11 @@ def demo(
             "medical insurance, each in a process of its own"
         )
         told = _tell(world, node, running, bills)
-    told.seconds = time.monotonic() - started
-    _print_summary(told, bills)
-    if not no_serve:
-        _leave_page(world, told)
+        told.seconds = time.monotonic() - started
+        _print_summary(told, bills)
+        if not no_serve:
+            _leave_page(world, told)
+            _serve(world, node, told)
 
 
 def _tell(world: World, node: Node, running: Processes, bills: int) -> Outcome:
@@ -105,6 +108,7 @@ def _tell(world: World, node: Node, running: Processes, bills: int) -> Outcome:
     from tallystick.cli.demo_frauds import try_frauds
     from tallystick.cli.demo_life import begin_life, tell_life
     from tallystick.cli.demo_processes import wait_for_archive
+    from tallystick.cli.demo_served import leave_frauds
 
     for org in ("finance", "health"):
         running.start_keeper(org)
@@ -146,8 +150,20 @@ def _tell(world: World, node: Node, running: Processes, bills: int) -> Outcome:
         keeper = _catch_up(running)
         bar.update(task, description="keepers co-sign")
         files, shown, verify_seconds = _prove(market, running, frauds)
+        tried = leave_frauds(market)
     figures, told = market.figures, life.told
-    return Outcome(figures, frauds, keeper, archive, shown, told, len(files), verify_seconds)
+    return Outcome(figures, frauds, keeper, archive, shown, told, len(files), verify_seconds, tried)
+
+
+def _serve(world: World, node: Node, told: Outcome) -> None:
+    """The same ledger as a service, for as long as somebody looks at it."""
+    from tallystick.cli.demo_served import served, show, suggest
+
+    with served(node) as found:
+        row = told.shown[2].row or {}
+        total = row["amounts"]["total"]
+        lines = suggest(found.url, told.shown[1], total, told.tried)
+        show(found, lines, told.tried, world.ledger)
 
 
 def _catch_up(running: Processes) -> dict[str, Any]:

@@ -56,6 +56,25 @@ class Fraud:
         return texts()[self.reason].en
 
 
+FORGED = Title("伪造号码", "a forged number")
+TWICE = Title("同号两开", "one number used twice")
+BACK_DATED = Title("倒签日期", "a back-dated bill")
+
+
+def fraud_items(market: Market) -> list[tuple[Title, Issue]]:
+    """One of each that the ledger refuses, made anew."""
+    code, now = market.code("outpatient"), market.node.clock.now()
+    first = market.first_of(0)
+    used = next(one.number for n, one in market.bills if n == 0 and one.code == code)
+    free = first + market.block_size - 1
+    dated = format_instant(now - DAYS_BACK * 86_400)
+    return [
+        (FORGED, _item(code, first, market.first_of(1), now)),
+        (TWICE, _item(code, first, used, now)),
+        (BACK_DATED, replace(_item(code, first, free, now), issued_at=dated)),
+    ]
+
+
 def try_frauds(market: Market, each: int) -> list[Fraud]:
     """Try all four; those that the ledger refuses `each` times, so that there are proofs to see."""
     node, code = market.node, market.code("outpatient")
@@ -70,10 +89,10 @@ def try_frauds(market: Market, each: int) -> list[Fraud]:
     twice = [_item(code, first, used[n % len(used)], now) for n in range(each)]
     back = [replace(_item(code, first, free + n, now), issued_at=dated) for n in range(each)]
     return [
-        _submit(market, Title("伪造号码", "a forged number"), forged),
-        _submit(market, Title("同号两开", "one number used twice"), twice),
+        _submit(market, FORGED, forged),
+        _submit(market, TWICE, twice),
         Fraud(Title("篡改清单", "an altered list"), _alter(market, office, bill), range(0)),
-        _submit(market, Title("倒签日期", "a back-dated bill"), back),
+        _submit(market, BACK_DATED, back),
     ]
 
 

@@ -43,7 +43,7 @@ FindBody = Callable[[int, int], "Body | None"]
 PATH = "/api/v1/bills/check"
 
 
-class Held(Record):
+class Shown(Record):
     """What a stranger holds in the hand."""
 
     code: BillCode
@@ -68,10 +68,10 @@ class Checked(Record):
     caveat: str
     """What stands under the verdict: what it does not prove."""
     caveat_zh: str
-    check_code: Compared = "unchecked"
-    total: Compared = "unchecked"
-    day: Compared = "unchecked"
-    payer: Compared = "unchecked"
+    check_code: Compared
+    total: Compared
+    day: Compared
+    payer: Compared
     state: str = ""
     """Of the bill: issued, reversed, partly_reversed …"""
     archived: bool = False
@@ -125,7 +125,7 @@ class Checks:
         return Endpoint(
             *("POST", PATH, self.check_bill, "A stranger's check of a bill"),
             access=Access.PUBLIC,
-            body=Held,
+            body=Shown,
             answer=Checked,
             answers={429: "asked too often; Retry-After says when"},
             tag="public",
@@ -133,7 +133,7 @@ class Checks:
 
     def check_bill(self, ask: Ask) -> Response:
         """Compare what somebody holds with what was issued."""
-        held: Held = ask.record
+        held: Shown = ask.record
         now = ask.service.clock()
         client = f"client {exchange_of(ask.request.scope).client}"
         bill_id = format_bill_id(held.code, held.number)
@@ -148,19 +148,21 @@ class Checks:
             self._attempts.count(bill_id, now)
         return answer(found)
 
-    def _compare(self, view: View, held: Held, bill: Bill | None, now: int) -> Checked:
+    def _compare(self, view: View, held: Shown, bill: Bill | None, now: int) -> Checked:
         at = format_instant(view.head.at)
-        if bill is None or bill.bill_kind != "blue" or bill.entry is None:
-            return _differs(at)
+        there = bill is not None and bill.bill_kind == "blue" and bill.entry is not None
+        if bill is None or not there:  # answered as a bill of which nothing fits
+            code: Compared = "differs" if held.check_code and self._find_body else "unchecked"
+            return _differs(at, code, "unchecked" if held.total is None else "differs")
         body = self._find_body(held.code, held.number) if self._find_body else None
-        offset = view.genesis.utc_offset_seconds
-        code = _text(held.check_code, body.check_code if body else None)
+        code = _text(held.check_code, body and (body.check_code or ""))
         total = _is(held.total, bill.amounts["total"])
-        day = _is(held.day, business_day(bill.issued_at, offset))
-        payer = _text(held.payer, body.payer.name if body else None)
-        opened = "match" in (code, total) and "differs" not in (code, total)
-        if not opened or "differs" in (day, payer):
-            return _differs(at, code=code, total=total, day=day, payer=payer, opened=opened)
+        if "match" not in (code, total) or "differs" in (code, total):
+            return _differs(at, code, total)
+        day = _is(held.day, business_day(bill.issued_at, view.genesis.utc_offset_seconds))
+        payer = _text(held.payer, body and body.payer.name)
+        if "differs" in (day, payer):
+            return _differs(at, code, total, day, payer)
         unseen = _GOOD if total == "match" else _GOOD_UNSEEN
         good = bill.good and (bill.until is None or now < parse_instant(bill.until))
         text = unseen if good else _NOT_GOOD
@@ -182,24 +184,22 @@ class Checks:
 
 def _differs(
     at: str,
-    *,
-    code: Compared = "unchecked",
-    total: Compared = "unchecked",
+    code: Compared,
+    total: Compared,
     day: Compared = "unchecked",
     payer: Compared = "unchecked",
-    opened: bool = False,
 ) -> Checked:
-    """Each answer only to whoever knows the check code or the total; else nothing."""
+    """Date and payer are compared only for whoever knows the check code or the total."""
     return Checked(
         verdict="differs",
         text=_DIFFERS[0],
         text_zh=_DIFFERS[1],
         caveat=_CAVEAT_DIFFERS[0],
         caveat_zh=_CAVEAT_DIFFERS[1],
-        check_code=code if opened else "unchecked",
-        total=total if opened else "unchecked",
-        day=day if opened else "unchecked",
-        payer=payer if opened else "unchecked",
+        check_code=code,
+        total=total,
+        day=day,
+        payer=payer,
         at=at,
     )
 
@@ -213,7 +213,7 @@ def _is(held: object, true: object) -> Compared:
 def _text(held: str | None, true: str | None) -> Compared:
     """Texts as people type them: full width or half, spaces or none."""
     if held is None or true is None:
-        return "unchecked"
+        return "unchecked"  # or there is no body here to compare it with
     same = compare_digest(_plain(held), _plain(true))
     return "match" if same else "differs"
 

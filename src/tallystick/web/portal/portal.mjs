@@ -20,7 +20,7 @@ const WORDS = {
   },
 };
 const STATES = {
-  issued: "已开具", partly_reversed: "部分冲红", reversed: "已冲红", reversing: "待冲红",
+  issued: "已开具", settled: "已报销", partly_reversed: "部分冲红", reversed: "已冲红", reversing: "待冲红",
   frozen: "已冻结", withheld: "暂不可流转",
 };
 const get = (id) => document.getElementById(id);
