@@ -155,12 +155,12 @@ class Checks:
             code: Compared = "differs" if held.check_code and self._find_body else "unchecked"
             return _differs(at, code, "unchecked" if held.total is None else "differs")
         body = self._find_body(held.code, held.number) if self._find_body else None
-        code = _text(held.check_code, body and (body.check_code or ""))
+        code = _text(held.check_code, None if body is None else body.check_code or "")
         total = _is(held.total, bill.amounts["total"])
         if "match" not in (code, total) or "differs" in (code, total):
             return _differs(at, code, total)
         day = _is(held.day, business_day(bill.issued_at, view.genesis.utc_offset_seconds))
-        payer = _text(held.payer, body and body.payer.name)
+        payer = _text(held.payer, None if body is None else body.payer.name)
         if "differs" in (day, payer):
             return _differs(at, code, total, day, payer)
         unseen = _GOOD if total == "match" else _GOOD_UNSEEN
