@@ -18,6 +18,9 @@ from playwright.sync_api import Browser, sync_playwright
 
 T = TypeVar("T")
 
+INSECURE_HOST = "ledger.example"
+"""Leads to this machine too, but by a name: over plain http that is no secure context."""
+
 MISSING = {
     "node": "Node.js 20 or newer is missing: install the package nodejs",
     "chromium": "Chromium is missing: install the package chromium (or run tools/system-packages)",
@@ -52,7 +55,10 @@ def open_chromium() -> Iterator[Chromium]:
     with ThreadPoolExecutor(1) as thread:
         playwright = thread.submit(lambda: sync_playwright().start()).result()
         try:
-            launched = thread.submit(lambda: playwright.chromium.launch(executable_path=path))
+            names = f"--host-resolver-rules=MAP {INSECURE_HOST} 127.0.0.1"
+            launched = thread.submit(
+                lambda: playwright.chromium.launch(executable_path=path, args=[names])
+            )
             browser = launched.result()
             yield Chromium(thread, browser)
             thread.submit(browser.close).result()

@@ -179,7 +179,7 @@ def in_chromium(chromium: Chromium, expression: Path, job: Job, folder: Path) ->
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.goto(file.as_uri())
-        page.wait_for_function("globalThis.tallystick !== undefined")
+        page.wait_for_selector("#ask:not([hidden])")
         source = expression.read_text(encoding="utf-8")
         answer = page.evaluate(f"(job) => ({source})(globalThis.tallystick, job)", job)
         context.close()

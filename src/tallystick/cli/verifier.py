@@ -20,8 +20,8 @@ def add_to(app: typer.Typer) -> None:
 def verifier_page(output: options.Output = None) -> None:
     """Print a page that verifies in a browser.
 
-    One HTML file, for use offline: `tally verifier-page > verify.html`. It makes no request and takes
-    the steps of `tally verify`.
+    One HTML file, for use offline: `tally verifier-page > verify.html`. It makes no request and
+    takes the steps of `tally verify`.
     """
     from tallystick.cli.founding import write_new
     from tallystick.node import DOMAINS

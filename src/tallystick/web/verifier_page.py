@@ -37,16 +37,13 @@ def verifier_page(texts: Mapping[Reason, ReasonText]) -> str:
 def verifier_routes(texts: Mapping[Reason, ReasonText]) -> list[Route]:
     """The one route; `texts` are those of the domains that the ledger knows."""
     page = verifier_page(texts)
-    data, headers = (
-        page.encode(),
-        {
-            "Content-Security-Policy": security_policy(page),
-            "Cache-Control": CACHE,
-            "Cross-Origin-Opener-Policy": "same-origin",
-            "Referrer-Policy": "no-referrer",
-            "X-Content-Type-Options": "nosniff",
-        },
-    )
+    data = page.encode()
+    headers = {
+        "Content-Security-Policy": security_policy(page),
+        "Cache-Control": CACHE,
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
 
     async def verify(request: Request) -> Response:
         return Response(data, media_type="text/html", headers=headers)

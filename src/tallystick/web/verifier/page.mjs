@@ -2,7 +2,7 @@
 // policy that the reader chooses by hand.
 
 import { hex, sha256, utf8 } from "./bytes.mjs";
-import { DOCUMENT_BYTES_MAX } from "./canonical.mjs";
+import { DOCUMENT_BYTES_MAX, stringify } from "./canonical.mjs";
 import { NOTE_BYTES_MAX, parseNote } from "./checkpoint.mjs";
 import { proveEquivocation, verifyEquivocation } from "./equivocation.mjs";
 import { Malformed, VerificationFailed } from "./errors.mjs";
@@ -159,7 +159,8 @@ async function contradiction(data, kind, name, policy) {
 
 // Two receipts of one and the same entry say nothing as such; their checkpoints may.
 function alike(other, found) {
-  const same = other.receipt?.entry.tx === found.receipt?.entry.tx && other.receipt?.entry.n === found.receipt?.entry.n;
+  if (!other.receipt || !found.receipt) return found;
+  const same = stringify(other.receipt.entry.json) === stringify(found.receipt.entry.json);
   return same ? { ...found, receipt: null } : found;
 }
 
