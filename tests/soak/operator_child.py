@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-from soak.province_plan import Step, signer
+from soak.planned import Step, signer
 
 from tallystick.engines.clock import Clock
 from tallystick.node import Node
