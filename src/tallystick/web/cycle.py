@@ -8,9 +8,15 @@ See docs/spec/errors.md.
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import Any, Protocol
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    RequestResponseCycle,
+)
 
 from tallystick.protocol.errors import TallystickError
 from tallystick.web.exchange import Exchange
@@ -18,6 +24,7 @@ from tallystick.web.gate import Gate
 
 NO_STORE = (b"cache-control", b"no-store")
 _ANYONE = (b"access-control-allow-origin", b"*")
+_STREAMED = {b"transfer-encoding", b"connection"}
 
 
 class Carrier(Protocol):
@@ -54,6 +61,8 @@ class Cycle(RequestResponseCycle):
         super().__init__(**named)
         self.connection = connection
         self.exchange = exchange
+        self._head = b""
+        """Of an answer that has begun, until its body is there."""
 
     async def run_asgi(self, app: Any) -> None:
         """The boundary of the application: whatever it raises is answered."""
@@ -85,12 +94,33 @@ class Cycle(RequestResponseCycle):
         await self.send({"type": "http.response.body", "body": refusal.body})
 
     async def send(self, message: Any) -> None:
-        """As uvicorn sends it; but the connection closes itself, so that it can linger."""
+        """As uvicorn sends it, but an answer whose length is known goes out in one piece.
+
+        And the connection closes itself, so that it can linger.
+        """
         if message["type"] == "http.response.start" and not self.response_started:
             await self._start(message)
             return
-        self.connection.sent += len(message.get("body", b""))
-        await super().send(message)
+        body = message.get("body", b"")
+        self.connection.sent += len(body)
+        head, self._head = self._head, b""
+        if not head:
+            await super().send(message)
+        elif message.get("more_body") or len(body) != self.expected_content_length:
+            self.transport.write(head)
+            await super().send(message)  # which counts what comes, and refuses too much
+        else:
+            await self._whole(head, body)
+
+    async def _whole(self, head: bytes, body: bytes) -> None:
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        self.transport.write(head if self.scope["method"] == "HEAD" else head + body)
+        self.response_complete = True
+        self.message_event.set()
+        self.on_response()
 
     async def _start(self, message: Any) -> None:
         connection = self.connection
@@ -103,8 +133,32 @@ class Cycle(RequestResponseCycle):
             headers.append(NO_STORE)
         if connection.gate.public(self.scope["path"]) and _ANYONE[0] not in names:
             headers.append(_ANYONE)
+        if b"content-length" in names and names.isdisjoint(_STREAMED):
+            self._hold(message["status"], headers)
+            return
         self.keep_alive = not connection.closing
         dressed: Any = {**message, "headers": headers}
         await super().send(dressed)
         connection.closing = not self.keep_alive
         self.keep_alive = True
+
+    def _hold(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """The head of an answer whose length it says; it waits for the body."""
+        self.response_started = True
+        self.chunked_encoding = False
+        self.expected_content_length = next(
+            int(value) for name, value in headers if name.lower() == b"content-length"
+        )
+        lines = [_line(*each) for each in self.default_headers]
+        lines += [_line(*each) for each in headers]
+        if self.connection.closing:
+            lines.append(b"connection: close\r\n")
+        self._head = b"".join([STATUS_LINE[status], *lines, b"\r\n"])
+
+
+@lru_cache(maxsize=4_096)
+def _line(name: bytes, value: bytes) -> bytes:
+    """A header as it is sent; most are the same in every answer."""
+    if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
+        raise RuntimeError("a header with characters that end it")
+    return name.lower() + b": " + value + b"\r\n"
