@@ -45,6 +45,7 @@ demo: setup
 	$(BIN)/tally demo $(ARGS)
 
 test: setup foreign
+	@tests/system-packages
 	$(BIN)/pytest $(ARGS)
 
 check: setup

@@ -23,7 +23,7 @@ INSECURE_HOST = "ledger.example"
 
 MISSING = {
     "node": "Node.js 20 or newer is missing: install the package nodejs",
-    "chromium": "Chromium is missing: install the package chromium (or run tools/system-packages)",
+    "chromium": "Chromium is missing: install the package chromium (or run tests/system-packages)",
 }
 
 

@@ -30,14 +30,22 @@ from tallystick.protocol.trust import (
     verify_log_signature,
     verify_origin,
 )
-from tallystick.verify import FailedStep, Verdict, Verified, verdict, verify_receipt, verify_state
+from tallystick.verify import (
+    FailedStep,
+    Verdict,
+    Verified,
+    verdict,
+    verify_receipt,
+    verify_state,
+    verify_status,
+)
 from tallystick.web.verifier import bundle
 
 HERE = Path(__file__).parent / "web"
 MODULES = Path(tallystick.web.verifier.__file__).parent
 VECTORS = Path(generate.__file__).parent
 OUTCOMES = HERE / "verifier_outcomes.js"
-KINDS = ("receipt", "state", "note", "equivocation", "presentation", "slip")
+KINDS = ("receipt", "status", "state", "note", "equivocation", "presentation", "slip")
 """What the page reads. A batch receipt is for programs that have the whole transaction."""
 ASKED = ("status", "now", "about", "audience", "purpose")
 
@@ -112,6 +120,8 @@ def _held(case: dict[str, Any]) -> dict[str, Any]:
         asked["checkpoint"] = (VECTORS / case["checkpoint"]).read_bytes()
     if kind == "state":
         found = verify_state(data, policy, **asked)
+    elif kind == "status":
+        found = verify_status(data, policy, **asked)
     else:
         found = verify_receipt(data, policy, status=case.get("status", False), **asked)
     return _verified(found, found.verdict)

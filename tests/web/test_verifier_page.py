@@ -43,6 +43,7 @@ ALL_TONES = (
     VECTORS / "notes" / "pass" / "001-three-keepers.txt",
     VECTORS / "equivocations" / "pass" / "001-two-roots-by-the-log.json",
     VECTORS / "slips" / "pass" / "005-reimbursed-in-part.json",
+    VECTORS / "statuses" / "pass" / "001-status-of-demo-bill-33060126-0000100001.json",
     VECTORS / "states" / "pass" / "003-state-of-demo-bill-33060126-0000100001.json",
 )
 
@@ -145,7 +146,7 @@ def test_the_worst_comes_first_and_each_tone_has_a_word(chromium: Chromium, file
     def work(browser: Browser) -> list[str]:
         with opened(browser, file.as_uri(), locale="en") as page:
             choose(page, *ALL_TONES)
-            assert page.inner_text("#spoken").startswith("9 documents; the worst: False")
+            assert page.inner_text("#spoken").startswith("10 documents; the worst: False")
             refused = page.locator(".card.warn").filter(has_text="demo.number_taken")
             assert "taken; take another" in refused.inner_text()
             return page.locator(".card .word").all_inner_texts()

@@ -20,7 +20,16 @@ from tallystick.apps.bills.slip import SplitSlip
 from tallystick.contracts.bills import body
 from tallystick.contracts.bills.records import bills, holders
 from tallystick.contracts.kit.grants import Authority
-from tallystick.protocol import entry, equivocation, receipt, row, statemap, transaction, trust
+from tallystick.protocol import (
+    entry,
+    equivocation,
+    receipt,
+    row,
+    statemap,
+    status,
+    transaction,
+    trust,
+)
 
 RECORDS: dict[str, type[Any]] = {
     "shapes.mjs:trustPolicy": trust.TrustPolicy,
@@ -30,6 +39,7 @@ RECORDS: dict[str, type[Any]] = {
     "shapes.mjs:mapProof": statemap.MapProof,
     "shapes.mjs:stateProof": receipt.StateProof,
     "shapes.mjs:stateDocument": receipt.StateDocument,
+    "shapes.mjs:statusDocument": status.StatusDocument,
     "shapes.mjs:receipt": receipt.Receipt,
     "shapes.mjs:row": row.Row,
     "shapes.mjs:two_roots": equivocation.TwoRoots,

@@ -8,7 +8,7 @@ import { proveEquivocation, verifyEquivocation } from "./equivocation.mjs";
 import { Malformed, VerificationFailed } from "./errors.mjs";
 import { whyUnsupported } from "./keys.mjs";
 import { library } from "./library.mjs";
-import { readReceipt, readState } from "./receipt.mjs";
+import { readReceipt, readState, readStatus } from "./receipt.mjs";
 import { TRUST_BYTES_MAX, policyKeys, readTrust } from "./trust.mjs";
 import { Checker, kindOf, withoutNewline } from "./verify.mjs";
 import { card, element, headline, language, plain, told } from "./view.mjs";
@@ -170,8 +170,8 @@ function partsOf(data, kind) {
       const receipt = readReceipt(data);
       return { note: receipt.checkpoint, receipt, state: receipt.state };
     }
-    if (kind === "state") {
-      const { checkpoint, state } = readState(data);
+    if (kind === "state" || kind === "status") {
+      const { checkpoint, state } = (kind === "state" ? readState : readStatus)(data);
       return { note: checkpoint, receipt: null, state };
     }
     if (kind !== "note") return null;

@@ -1,4 +1,4 @@
-// Receipts and state proofs, by the numbered steps of docs/spec/receipt.md:
+// Receipts, statuses and state proofs, by the numbered steps of docs/spec/receipt.md:
 //
 //   the item         1 item hash    2 path (n, count) to the items root
 //   its transaction  3 header: the network    4 tx_id    5 the sender's signature
@@ -13,7 +13,7 @@ import { parseNote } from "./checkpoint.mjs";
 import { Malformed, VerificationFailed } from "./errors.mjs";
 import { verifySignature } from "./keys.mjs";
 import { leafHash, verifyPath } from "./merkle.mjs";
-import { receipt as receiptShape, stateDocument } from "./shapes.mjs";
+import { receipt as receiptShape, stateDocument, statusDocument } from "./shapes.mjs";
 import { verifyRow, verifyRowKey } from "./state.mjs";
 import { verifyCheckpoint, verifyKeepers, verifyLogSignature, verifyOrigin } from "./trust.mjs";
 import { isFresh } from "./verdict.mjs";
@@ -83,6 +83,13 @@ export function readState(data) {
   return decode(data, stateDocument);
 }
 
+export function readStatus(data) {
+  if (data.length > RECEIPT_BYTES_MAX) {
+    throw new Malformed(`status has ${data.length} bytes, more than ${RECEIPT_BYTES_MAX}`);
+  }
+  return decode(data, statusDocument);
+}
+
 // Verifies many documents under one policy, and each signature that they share once. A note at
 // hand stands in for a document's own if its text is the same; a vouched one of equal size and
 // another root refutes the document.
@@ -126,6 +133,25 @@ export class Verifier {
     });
   }
 
+  // A status: the row, and the entry that made it; or that there is no such row.
+  async status(data, { now = null, about = null } = {}) {
+    const { entry: made, state: proof, checkpoint: source } = readStatus(data);
+    const note = parseNote(utf8(source));
+    const steps = new Steps();
+    return steps.run(async () => {
+      if (made !== null) await this.entry(made, note.checkpoint, steps); // 6 and 7
+      const vouched = await this.note(note, steps); // 8 to 10
+      const state = await this.row(proof, vouched, made?.index ?? null, steps);
+      if (made === null && (state.envelope?.entry ?? null) !== null) {
+        steps.at(14, "row's entry");
+        throw new VerificationFailed("the entry that made the row is not shown");
+      }
+      const outcome = made?.leaf.outcome ?? "accepted";
+      const verdict = judge(this.policy, outcome, state, { status: true, now, about });
+      return { ...verified(vouched, state, verdict, steps), entry: made?.leaf ?? null };
+    });
+  }
+
   // A checkpoint by itself.
   async checkpoint(data) {
     const note = parseNote(data);
@@ -162,8 +188,17 @@ export class Verifier {
       throw new VerificationFailed("the entry is not of this item and transaction");
     }
     parseInstant(entry.at);
-    steps.done(`${entry.outcome} at ${entry.at} in block ${entry.block}`);
+    steps.done(fateOf(entry));
     return txId;
+  }
+
+  async entry({ leaf, index, path }, { size, root }, steps) {
+    steps.at(6, "leaf");
+    parseInstant(leaf.at);
+    steps.done(fateOf(leaf));
+    steps.at(7, "log path");
+    await verifyPath(await leafHash(encode(leaf.json)), index, size, path, root);
+    steps.done(`entry ${index} of ${size}`);
   }
 
   async note(own, steps) {
@@ -223,6 +258,10 @@ export class Verifier {
     steps.done(formatInstant(asOf));
     return { key: proof.key, row: proof.row, envelope, block, blockPath: proof.block_path, asOf };
   }
+}
+
+function fateOf({ outcome, at, block }) {
+  return `${outcome} at ${at} in block ${block}`;
 }
 
 // Whether to act on what was proven. An unasked status can only speak against it.

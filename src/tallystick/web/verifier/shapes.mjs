@@ -108,6 +108,15 @@ export const stateDocument = record({
   state: stateProof,
 });
 
+const entryProof = record({ leaf: entry, index: count, path: logPath });
+
+export const statusDocument = record({
+  format: literal("tallystick/status/v1"),
+  entry: optional(entryProof),
+  state: stateProof,
+  checkpoint: noteText,
+});
+
 export const receipt = record({
   format: literal("tallystick/receipt/v1"),
   item: object,

@@ -13,6 +13,7 @@ import { EXIT_CODES } from "./verdict.mjs";
 const FORMATS = [
   ["slip", '"format":"tallystick/split-slip/v1"'],
   ["presentation", '"format":"tallystick/presentation/v1"'],
+  ["status", '"format":"tallystick/status/v1"'],
   ["equivocation", '"format":"tallystick/equivocation/v1"'],
   ["state", '"format":"tallystick/state-proof/v1"'],
   ["policy", '"format":"tallystick/trust/v1"'],
@@ -62,6 +63,8 @@ export class Checker {
         const found = await verifyEquivocation(data, policyKeys(this.policy));
         return { ...found, verdict: "PROVEN", steps: [] };
       }
+      case "status":
+        return this.verifier.status(data, asked);
       case "state":
         return this.verifier.state(data, asked);
       case "receipt":

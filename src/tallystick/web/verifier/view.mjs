@@ -115,6 +115,10 @@ function expected({ kind, steps, failure }) {
   if (kind === "note") return numbers(8, 10);
   if (kind === "state" || kind === "slip") return [...numbers(8, 13), 15];
   if (kind === "presentation") return numbers(1, 21);
+  if (kind === "status") {
+    const [first] = [...steps.map(({ number }) => number), failure?.at?.number ?? 8];
+    return first < 8 ? numbers(6, 15) : [...numbers(8, 13), ...(failure?.at?.number === 14 ? [14] : []), 15];
+  }
   if (kind !== "receipt") return [];
   const last = Math.max(...steps.map(({ number }) => number), failure?.at?.number ?? 0);
   return numbers(1, last > 10 ? 15 : 10);
@@ -210,14 +214,9 @@ function refusal(outcome) {
 
 function ofReceipt(found, policy) {
   const { header, entry, state } = found;
-  const pairs = header
-    ? [
-        ["by", named(header.sender, policy)],
-        ["action", plain(header.action)],
-        ["at", plain(entry.at)],
-        ["refused", refusal(entry.outcome)],
-      ]
-    : [];
+  const pairs = [];
+  if (header) pairs.push(["by", named(header.sender, policy)], ["action", plain(header.action)]);
+  if (entry) pairs.push(["at", plain(entry.at)], ["refused", refusal(entry.outcome)]);
   if (state) pairs.push(["subject", plain(state.key)], ...ofRow(state));
   return [...pairs, ["vouched", vouchedBy(found, policy)], ["as_of", instantOf(found.asOf)]];
 }

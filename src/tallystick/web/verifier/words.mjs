@@ -174,6 +174,7 @@ const IN_CHINESE = [
   [/^numbers, and nothing else, are proven by a page$/, "票据号码且仅有票据号码由号码页证明"],
   [/^the page path is that of another number$/, "号码页路径属于另一号码"],
   [/^the row is (\S+)$/, "状态属于 $1"],
+  [/^the entry that made the row is not shown$/, "没有出示产生此状态的条目"],
   [/^the row was not made by entry (\d+)$/, "状态不是由第 $1 条产生"],
   [/^does not lead to the state root$/, "推不出状态根"],
   [/^not the canonical encoding of this value$/, "不是该内容的唯一规范编码（可能被改动或重新排版）"],
