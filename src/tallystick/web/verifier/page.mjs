@@ -11,7 +11,7 @@ import { library } from "./library.mjs";
 import { readReceipt, readState, readStatus } from "./receipt.mjs";
 import { TRUST_BYTES_MAX, policyKeys, readTrust } from "./trust.mjs";
 import { Checker, kindOf, withoutNewline } from "./verify.mjs";
-import { card, element, headline, language, plain, told } from "./view.mjs";
+import { card, element, head, headline, language, plain, told } from "./view.mjs";
 
 const FILES_MAX = 200;
 const SEEN_MAX = 50;
@@ -185,13 +185,12 @@ function partsOf(data, kind) {
 function alarm({ proof, signer, other }, name) {
   const url = URL.createObjectURL(new Blob([proof], { type: "application/json" }));
   const save = element("a", { class: "button", download: "equivocation.json", href: url }, told("save_proof"));
+  const means = plain(told("contradiction", { signer }));
   return element(
     "article",
     { class: "card bad contradiction" },
-    element("div", { class: "inside" },
-      element("p", { class: "why" }, plain(told("contradiction", { signer }))),
-      element("p", { class: "soft" }, plain(`${other} / ${name}`)),
-      element("p", {}, save)),
+    head("bad", "PROVEN", means, plain(`${other} / ${name}`)),
+    element("div", { class: "inside" }, element("p", {}, save)),
   );
 }
 

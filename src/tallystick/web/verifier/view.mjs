@@ -62,23 +62,29 @@ export function headline({ verdict }) {
   return `${say(HEADLINES[verdict])}: ${say(VERDICTS[verdict])}`;
 }
 
-// One document's card: the verdict, why, what it is about, the steps, what is not proven.
-export function card(outcome, name, policy) {
-  const tone = toneOf(outcome);
-  const { verdict, exit, failure, found } = outcome;
-  const level = { class: "word" };
-  const head = element(
+// Icon, large word, what it means, and a line of small print.
+export function head(tone, verdict, means, print) {
+  return element(
     "div",
     { class: "verdict" },
     icon(tone),
     element(
       "div",
       {},
-      element("h3", level, say(HEADLINES[verdict])),
-      element("p", { class: "means" }, say(VERDICTS[verdict])),
-      element("p", { class: "code" }, `${verdict} · ${told("exit", { n: exit })} · ${plain(name)}`),
+      element("h3", { class: "word" }, say(HEADLINES[verdict])),
+      element("p", { class: "means" }, means),
+      element("p", { class: "code" }, print),
     ),
   );
+}
+
+// One document's card: the verdict, why, what it is about, the steps, what is not proven.
+export function card(outcome, name, policy) {
+  const tone = toneOf(outcome);
+  const { verdict, exit, failure, found } = outcome;
+  const ofOurs = ["VOUCHED", "PROVEN"].includes(verdict); // `tally verify` gives no such verdict
+  const code = ofOurs ? "" : ` · ${told("exit", { n: exit })}`;
+  const top = head(tone, verdict, say(VERDICTS[verdict]), `${verdict}${code} · ${plain(name)}`);
   const inside = element("div", { class: "inside" });
   const why = failure ? reason(failure) : (found?.detail ?? "");
   if (why) inside.append(element("p", { class: "why" }, why));
@@ -89,7 +95,7 @@ export function card(outcome, name, policy) {
   }
   const limit = LIMITS[["presentation", "slip"].includes(outcome.kind) && !exit ? "SHOWN" : verdict];
   if (limit) inside.append(element("p", { class: "soft" }, say(limit)));
-  return element("article", { class: `card ${tone}` }, head, inside);
+  return element("article", { class: `card ${tone}` }, top, inside);
 }
 
 function inWords(text) {
