@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from acts import founder
 from offices import City, signer
@@ -38,9 +39,11 @@ def now() -> int:
 class RealCity(City):
     """A city whose clock is the machine's."""
 
-    def __init__(self, folder: Path, *, more: Sequence[FoundingOrg] = ()) -> None:
+    def __init__(self, folder: Path, *, more: Sequence[FoundingOrg] = (), **named: Any) -> None:
         orgs = [founder(INSURER, "bills.*"), founder(OTHER, "bills.issue"), *more]
-        super().__init__(folder, more=orgs, founded_at=format_instant(now() - AGED_SECONDS))
+        super().__init__(
+            folder, more=orgs, founded_at=format_instant(now() - AGED_SECONDS), **named
+        )
         self.now = now()
 
     def clock(self) -> Clock:

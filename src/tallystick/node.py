@@ -316,7 +316,9 @@ def _refuse_file(path: Path, error: TallystickError) -> None:
 def live_keepers(ledger: Ledger) -> list[KeeperKey]:
     """Whose co-signatures count now, as the members' rows say."""
     with ledger.view() as view:
-        return [KeeperKey(row.id, row.key) for row in member_views.keepers(view) if row.good]
+        return [
+            KeeperKey(row.id, row.key, row.org) for row in member_views.keepers(view) if row.good
+        ]
 
 
 def open_keeper(

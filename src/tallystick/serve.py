@@ -23,6 +23,8 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from tallystick.node import Node
 from tallystick.protocol.canonical import decode, encode, replace
+from tallystick.protocol.trust import TrustPolicy
+from tallystick.web.hub import Hub
 from tallystick.web.metrics import MEDIA, Reading, Snapshot, render
 from tallystick.web.server import address_of
 from tallystick.worker import Settings
@@ -88,18 +90,25 @@ class Workers:
         )
 
 
-class Served:
-    """A node with everything that answers for it, as long as it is open."""
+class Answering:
+    """Processes that answer for a folder, and who looks after them, as long as it is open."""
 
-    def __init__(self, node: Node, sock: socket.socket, settings: Settings) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        hub: Hub,
+        sock: socket.socket,
+        settings: Settings,
+        figures: Callable[[], dict[str, object]],
+    ) -> None:
         """`sock` is bound; `RuntimeError` when the workers do not come up."""
         count = settings.config.listen.workers
-        self.node = node
         self.settings = settings
         self.url = address_of(sock)
         self._sock = sock
-        self._hub = node.listen()
-        self.workers = Workers(node.folder, sock, settings)
+        self._hub = hub
+        self._figures = figures
+        self.workers = Workers(folder, sock, settings)
         if not self._answering(count):
             self.workers.close()
             raise RuntimeError("the processes that answer requests did not start")
@@ -108,7 +117,7 @@ class Served:
         self._tending.start()
 
     def close(self) -> None:
-        """Take nothing new, answer what is under way; the node itself is its owner's to close."""
+        """Take nothing new, answer what is under way; what is served is its owner's to close."""
         self._stopping.set()
         self._tending.join()
         self.workers.close()
@@ -134,15 +143,29 @@ class Served:
         return True
 
     def _tend(self) -> None:
-        while not self._stopping.wait(FIGURES_SECONDS):
-            self._hub.tell_figures(encode(figures(self.node)))
+        while True:
+            self._hub.tell_figures(encode(self._figures()))
             self.workers.watch()
+            if self._stopping.wait(FIGURES_SECONDS):
+                return
 
 
-def figures(node: Node) -> dict[str, object]:
+class Served(Answering):
+    """A node with everything that answers for it."""
+
+    def __init__(self, node: Node, sock: socket.socket, settings: Settings) -> None:
+        """`sock` is bound; the node is its owner's to close."""
+        self.node = node
+        super().__init__(
+            node.folder, node.listen(), sock, settings, lambda: figures(node, settings.trust)
+        )
+
+
+def figures(node: Node, trust: TrustPolicy | None = None) -> dict[str, object]:
     """What an operator watches, for health and metrics; integers and names."""
     head, engine = node.ledger.head, node.figures()
     return {
+        "role": "operator",
         "block": head.block,
         "size": head.size,
         "at": head.at,
@@ -151,10 +174,30 @@ def figures(node: Node) -> dict[str, object]:
         "wal_bytes": engine.wal_bytes,
         "published": max(node.publisher.sizes(), default=0),
         "stopped": node.failure is not None,
-        "keepers": {
-            name: {"size": size, "at": at} for name, (size, at) in node.publisher.lines().items()
-        },
+        "keepers": keepers_of(node, trust),
     }
+
+
+def keepers_of(node: Node, trust: TrustPolicy | None) -> dict[str, dict[str, object]]:
+    """Each keeper that counts now: how far it has signed, since when it is silent, who needs it.
+
+    `required`: the server's own policy asks for its organisation. Only what requires a keeper waits
+    for it.
+    """
+    size, now = max(node.publisher.sizes(), default=0), node.clock.now()
+    lines, found = node.publisher.lines(), dict[str, dict[str, object]]()
+    for keeper in node.publisher.keepers:
+        signed, at = lines.get(keeper.name, (0, 0))
+        found[keeper.name] = {
+            "org": keeper.org,
+            "size": signed,
+            "at": at,
+            "behind": max(0, size - signed),
+            "required": trust is not None and keeper.org in trust.required,
+        }
+        if at:
+            found[keeper.name]["silent_seconds"] = max(0, now - at)
+    return found
 
 
 @contextmanager
@@ -189,7 +232,7 @@ def gauges_of(node: Node) -> dict[str, Callable[[], Reading]]:
     ledger, engine, clock = node.ledger, node.engine, node.clock
 
     def ages() -> dict[str, float]:
-        return {name: clock.now() - at for name, (_, at) in node.publisher.lines().items()}
+        return {name: clock.now() - at for name, (_, at) in node.publisher.lines().items() if at}
 
     return {
         "tally_ledger_size": lambda: ledger.head.size,

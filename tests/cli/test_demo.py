@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -38,19 +40,41 @@ def children_of(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a demo has ended that somebody watched: a terminal, its lines tried, then Ctrl-C."""
     folder = tmp_path_factory.mktemp("demo") / "province"
     environment = os.environ | {"TALLY_LANG": "en", "COLUMNS": "80"}
-    ran = subprocess.run(
-        command(folder),
-        capture_output=True,
-        text=True,
-        timeout=SECONDS_MAX,
-        env=environment,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    (folder / "said").write_text(ran.stdout)
+    said, tried = folder.parent / "said", folder.parent / "tried"
+    screen, keyboard = os.openpty()
+    with (
+        said.open("w") as out,
+        subprocess.Popen(
+            command(folder), stdin=keyboard, stdout=out, stderr=subprocess.STDOUT, env=environment
+        ) as process,
+    ):
+        wait_for(lambda: "Ctrl-C ends it" in said.read_text() or process.poll() is not None, 120)
+        assert process.poll() is None, said.read_text()
+        lines = [line.strip() for line in said.read_text().splitlines()]
+        with tried.open("w") as answers:
+            for line in (each for each in lines if each.startswith("curl ")):
+                answers.write(subprocess.check_output(["sh", "-c", line], text=True) + "\n")
+            for line in (each for each in lines if each.startswith("http://")):
+                answers.write(urllib.request.urlopen(line).read().decode())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS_MAX) == 0, said.read_text()
+    os.close(screen)
+    os.close(keyboard)
+    for each in (said, tried):
+        each.rename(folder / each.name)
     return folder
+
+
+def test_what_it_suggests_against_its_server_is_refused_as_it_says(demo: Path) -> None:
+    tried = (demo / "tried").read_text()
+    answers = [json.loads(line) for line in tried.splitlines()[:4]]
+    reasons = [each["refused"]["0"] for each in answers[:3]]
+    assert reasons == ["bills.number_not_allocated", "bills.number_used", "bills.time_too_old"]
+    assert answers[3]["verdict"] == "differs" and answers[3]["total"] == "differs"
+    assert "/portal.mjs" in tried
 
 
 def test_it_leaves_a_hundred_proofs_of_every_kind_that_anyone_can_verify(demo: Path) -> None:
@@ -157,8 +181,8 @@ def test_however_it_ends_no_process_stays(tmp_path: Path, number: signal.Signals
     wait_for(lambda: children_of(folder) == [])
 
 
-def wait_for(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+def wait_for(happened: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -195,6 +195,11 @@ def _in_words(detail: str, language: out.Language) -> str:
     return in_words(detail, language)
 
 
+_AWAY = (
+    *("cli.no_answer", BUSY, "服务没有应答", "the server does not answer"),
+    *("核对地址与网络后重试", "check the address and the network, and try again"),
+)
+
 _BY_NAME: dict[str, tuple[str, int, str, str, str, str]] = {
     "DiskFull": (
         *("cli.disk_full", DAMAGED, "磁盘已满", "the disk is full"),
@@ -205,6 +210,8 @@ _BY_NAME: dict[str, tuple[str, int, str, str, str, str]] = {
         "校准时钟；确认无误后运行 tally clock confirm 目录",
         "set the clock; if it is right, run tally clock confirm DIR",
     ),
+    "Away": _AWAY,
+    "Unanswered": _AWAY,
     "Stopped": (
         *("cli.stopped", DAMAGED, "记账引擎已停止", "the engine of this ledger has stopped"),
         "按所示原因处理（磁盘空间、时钟、磁盘故障），再运行 tally doctor 目录；之后重新运行："

@@ -18,9 +18,7 @@ from tallystick.cli.failures import fail
 PASS_BYTES_MAX = 4_096
 CODES_SHOWN = "all that the key and the grants allow"
 
-app = typer.Typer(
-    no_args_is_help=True, help="Passes: what systems that cannot sign read the ledger with."
-)
+app = typer.Typer(no_args_is_help=True, help="Passes, for systems that cannot sign.")
 
 PassFile = Annotated[Path, typer.Argument(metavar="FILE", help="File of the pass.")]
 
@@ -76,7 +74,10 @@ def make(
 
 @app.command()
 def show(file: PassFile, as_json: options.AsJson = False) -> None:
-    """Say what a pass may read, and until when; whether its key still lives, the ledger knows."""
+    """Say what a pass may read, and until when.
+
+    Whether its key still lives, the ledger knows.
+    """
     _show(file, _token(file), as_json)
 
 

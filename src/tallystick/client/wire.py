@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from tallystick.client.failures import PROBLEM_BYTES_MAX, WrongAnswer, failure
 from tallystick.protocol.batch import BATCH_BYTES_MAX
-from tallystick.protocol.canonical import DOCUMENT_BYTES_MAX, Raw, Record, decode
+from tallystick.protocol.canonical import DOCUMENT_BYTES_MAX, Raw, Record, decode, parse
 from tallystick.protocol.checkpoint import NOTE_BYTES_MAX
 from tallystick.protocol.committed import Committed
 from tallystick.protocol.entry import ACCEPTED, Outcome
@@ -34,6 +34,7 @@ WAIT_SECONDS_MAX = 30
 ROWS_MAX = 1_000
 """Most rows of one answer."""
 ROWS_BYTES_MAX = DOCUMENT_BYTES_MAX
+HEALTH_BYTES_MAX = 64 * 1024
 FRAMES_BYTES_MAX = 16 * 1024 * 1024
 JSON, NOTE = "application/json", "text/plain; charset=utf-8"
 
@@ -163,6 +164,16 @@ def tile(which: TileId) -> Call[bytes]:
 def genesis() -> Call[bytes]:
     """The founding file; its hash is the network's id."""
     return Call("GET", "/api/v1/genesis", bytes, answer_bytes_max=DOCUMENT_BYTES_MAX)
+
+
+def health() -> Call[dict[str, Any]]:
+    """Whether a node or a keeper does its work, and how far it is; as it says."""
+    return Call(
+        "GET",
+        "/api/v1/health",
+        lambda body: parse(body, dict[str, Any]),
+        answer_bytes_max=HEALTH_BYTES_MAX,
+    )
 
 
 # ---------------------------------------------------------------------------- entering

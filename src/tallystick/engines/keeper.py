@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from tallystick.durable import read_file, write_file
 from tallystick.engines.clock import Clock
@@ -86,6 +86,15 @@ class Source(Protocol):
         """Hand over a co-signature."""
 
 
+class Said(NamedTuple):
+    """A checkpoint that the operator has signed, with the time at which it was all there was."""
+
+    data: bytes
+    note: Note
+    checkpoint: Checkpoint
+    confirmed_at: int
+
+
 class FeedSource:
     """A feed on local files; co-signatures lie in its ``cosigned/``."""
 
@@ -136,7 +145,15 @@ class Keeper:
         self._find_keepers = find_keepers
         self.note: bytes | None = None
         """The newest checkpoint of what is executed, with our line where we sign."""
+        self.note_size = -1
+        self.told_size = 0
+        """Of the newest checkpoint that the operator was heard to have signed."""
+        self.before_wal: Callable[[], None] = lambda: None
+        """Called before the WAL begins anew: readers let go of old moments."""
+        self._told: bytes | None = None
         self._line: tuple[int, str] = (-1, "")
+        """Size and line of what this process co-signed last."""
+        self._unshown: bytes | None = None
         self._signed = self._last_signed()
 
     @classmethod
@@ -193,16 +210,43 @@ class Keeper:
         return next((each.name for each in keepers if each.key == self._signer.public_key), None)
 
     def step(self) -> int:
-        """Follow as far as the source goes, then co-sign if there is reason: blocks executed."""
-        done, told = 0, self._source.checkpoint()
-        for block in self._source.blocks(self.ledger.head.block, _size_of(told)):
+        """Follow as far as the source goes, then co-sign if there is reason: blocks executed.
+
+        Whatever the source raises comes out of here, and the next step goes on from there.
+        """
+        self._hand_over()
+        done, self._told = 0, self._source.checkpoint()
+        said = None if self._told is None else self._read(self._told)
+        if said is not None:
+            self.told_size = said.checkpoint.size
+        for block in self._source.blocks(
+            self.ledger.head.block, None if said is None else said.checkpoint.size
+        ):
             self._execute(block)
             done += 1
             if self.ledger.store.wal_bytes() > WAL_BYTES_SOFT_MAX:
+                self.before_wal()
                 self.ledger.store.checkpoint()
-        if told is not None:
-            self._cosign(told)
+        if said is not None:
+            self._cosign(said)
         return done
+
+    def _read(self, data: bytes) -> Said:
+        """The operator's word, before a block is executed on it; `VerificationFailed`: not its."""
+        note, ledger = parse_note(data), self.ledger
+        checkpoint = parse_checkpoint(note.text)
+        if checkpoint.origin != ledger.origin:
+            raise VerificationFailed(f"the source's checkpoint is of {checkpoint.origin}")
+        failure = VerificationFailed("the network has no log key")
+        for key in ledger.genesis.log_keys:
+            try:
+                verify_note_signature(note, ledger.origin, key)
+                confirmed_at = verify_cosignature(note, ledger.origin, key)
+            except VerificationFailed as error:
+                failure = error
+                continue
+            return Said(data, note, checkpoint, confirmed_at)
+        raise failure
 
     def _execute(self, block: FeedBlock) -> None:
         """1. time    2. authentic    3. admitted    4. outcomes    5. state    6. log"""
@@ -218,28 +262,22 @@ class Keeper:
         except Difference as found:
             raise self._contradiction(found.what, block, found.told, found.found) from found
 
-    def _cosign(self, data: bytes) -> None:
+    def _cosign(self, said: Said) -> None:
         """Co-sign the source's newest checkpoint, if it is of a log that we have executed."""
-        note = parse_note(data)
-        checkpoint, ledger = parse_checkpoint(note.text), self.ledger
-        if checkpoint.origin != ledger.origin:
-            raise VerificationFailed(f"the source's checkpoint is of {checkpoint.origin}")
-        log_key = ledger.genesis.log_keys[0]
-        verify_note_signature(note, ledger.origin, log_key)
-        confirmed_at = verify_cosignature(note, ledger.origin, log_key)
+        checkpoint, ledger = said.checkpoint, self.ledger
         if checkpoint.size > ledger.head.size:
             return  # its blocks are still on their way
         root = tiles.root_at(ledger.store, checkpoint.size)
         if root != checkpoint.root:
-            raise self._contradiction_of_note(data, checkpoint, root)
+            raise self._contradiction_of_note(said.data, checkpoint, root)
         if checkpoint.size == ledger.head.size:
-            self._keep_note(note, checkpoint.size)
+            self._keep_note(said.note, checkpoint.size)
         now, (size, signed_at) = self._clock.now(), self._signed
-        fresh = abs(now - confirmed_at) <= CONFIRMED_SECONDS_MAX
+        fresh = abs(now - said.confirmed_at) <= CONFIRMED_SECONDS_MAX
         if checkpoint.size < size or checkpoint.size != ledger.head.size or not fresh:
             return
-        if checkpoint.size == size and now - signed_at < IDLE_SECONDS:
-            return
+        if checkpoint.size == self._line[0] and now - signed_at < IDLE_SECONDS:
+            return  # after a restart the line is made anew: nobody may have seen it
         name = self.name
         if name is None:
             return
@@ -248,15 +286,23 @@ class Keeper:
         line = cosign(text, name, self._signer, at)
         write_file(self._folder / SIGNED_FILE, encode([checkpoint.size, at]))
         self._signed, self._line = (checkpoint.size, at), (checkpoint.size, line)
-        self._keep_note(note, checkpoint.size)
-        self._source.show(format_note(text, [line]).encode())
+        self._keep_note(said.note, checkpoint.size)
+        self._unshown = format_note(text, [line]).encode()
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Show the last co-signature, unless that is done; it waits while nobody takes it."""
+        if self._unshown is not None:
+            self._source.show(self._unshown)
+            self._unshown = None
 
     def _keep_note(self, note: Note, size: int) -> None:
-        """What may be shown to those who read here."""
+        """What may be shown to those who read here; our newest line in place of an older one."""
         lines = [each.line for each in note.signatures]
-        if self._line[0] == size and self._line[1] not in lines:
-            lines.append(self._line[1])
-        self.note = format_note(note.text, lines).encode()
+        if self._line[0] == size:
+            own = self._line[1].split(" ")[:2]
+            lines = [each for each in lines if each.split(" ")[:2] != own] + [self._line[1]]
+        self.note, self.note_size = format_note(note.text, lines).encode(), size
 
     def _last_signed(self) -> tuple[int, int]:
         """Written before each co-signature is shown: after a crash it is too new, never too old.
@@ -306,7 +352,7 @@ class Keeper:
         )
 
     def _write_evidence(self, detail: str, found: dict[str, Any]) -> Contradiction:
-        signed = self._source.checkpoint()
+        signed = self._told
         evidence = {
             "format": "tallystick/keeper-evidence/v1",
             "keeper": self.name or self._signer.public_key.hex(),
@@ -317,10 +363,3 @@ class Keeper:
         write_file(path, encode(evidence | found))
         _log.critical("STOPPED: %s; evidence in %s", detail, path)
         return Contradiction(detail, path)
-
-
-def _size_of(told: bytes | None) -> int | None:
-    """Up to which size a checkpoint says there is something; it is verified before it is signed."""
-    if told is None:
-        return None
-    return parse_checkpoint(parse_note(told).text).size

@@ -15,8 +15,8 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -63,6 +63,7 @@ class KeeperKey(NamedTuple):
 
     name: str
     key: bytes
+    org: str = ""
 
 
 class Publisher:
@@ -101,6 +102,10 @@ class Publisher:
         self._roots: OrderedDict[int, bytes] = OrderedDict()
         self._lines: dict[int, dict[str, tuple[int, str]]] = {}
         """By size of the log and name of the keeper: when it co-signed, and its line."""
+        self._newest: dict[str, tuple[int, int]] = {}
+        """Of each keeper: size and time of its newest co-signature, also when that is long ago."""
+        self._unwritten: dict[bytes, bytes] = {}
+        """By a keeper's key: the note with its line that is to lie in its file."""
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closing = False
@@ -130,6 +135,7 @@ class Publisher:
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join()
+        self._write_down()
         self._witnesses.close()
         self._writer.close()
 
@@ -183,6 +189,7 @@ class Publisher:
             self._sign(Checkpoint(self._ledger.origin, head.size, head.root), now)
         elif size > 0 and now - at >= REFRESH_SECONDS:
             self._sign(Checkpoint(self._ledger.origin, size, self._roots[size]), now)
+        self._write_down()
         self.collect()
 
     def _awaits(self, now: int) -> bool:
@@ -199,18 +206,29 @@ class Publisher:
             }
         return not present.issubset(signed)
 
+    def _write_down(self) -> None:
+        """Keep what was handed in, so that a restart knows it; here, where nobody waits for it."""
+        with self._lock:
+            unwritten, self._unwritten = self._unwritten, {}
+        for key, data in unwritten.items():
+            write_file(self._folder / COSIGNED / sha256(key).hexdigest()[:16], data)
+
     def collect(self) -> None:
         """Take in what keepers have co-signed; what is not theirs or not of our log is left."""
+        for note, checkpoint in self._cosigned():
+            if self._roots.get(checkpoint.size) == checkpoint.root:
+                self._take(checkpoint.size, note)
+
+    def _cosigned(self) -> Iterator[tuple[Note, Checkpoint]]:
+        """What lies in the keepers' files, unverified; others write there, too."""
         for path in sorted((self._folder / COSIGNED).iterdir()):
             if path.name.startswith("."):
                 continue
             try:
                 note = parse_note(read_file(path, NOTE_BYTES_MAX))
-                checkpoint = parse_checkpoint(note.text)
+                yield note, parse_checkpoint(note.text)
             except (Malformed, OSError):
                 continue
-            if self._roots.get(checkpoint.size) == checkpoint.root:
-                self._take(checkpoint.size, note)
 
     def offer(self, data: bytes) -> None:
         """Take a keeper's co-signature that came by another way than its file; it proves itself.
@@ -224,8 +242,8 @@ class Publisher:
         taken = self._take(checkpoint.size, note)
         if not taken:
             raise VerificationFailed("no line of a live keeper")
-        for key in taken:  # so that a restart knows it
-            write_file(self._folder / COSIGNED / sha256(key).hexdigest()[:16], data)
+        with self._lock:
+            self._unwritten.update((key, data) for key in taken)
         self._wake.set()
 
     def sizes(self) -> list[int]:
@@ -233,14 +251,15 @@ class Publisher:
         with self._lock:
             return sorted(self._roots)
 
+    @property
+    def keepers(self) -> Sequence[KeeperKey]:
+        """Whose co-signatures are gathered now."""
+        return self._keepers
+
     def lines(self) -> dict[str, tuple[int, int]]:
-        """Of each keeper that signed lately: (size, Unix seconds) of its newest co-signature."""
+        """Of each keeper that ever signed: (size, Unix seconds) of its newest co-signature."""
         with self._lock:
-            found: dict[str, tuple[int, int]] = {}
-            for size, lines in self._lines.items():
-                for name, (at, _) in lines.items():
-                    found[name] = max(found.get(name, (0, 0)), (size, at))
-        return found
+            return dict(self._newest)
 
     def _take(self, size: int, note: Note) -> list[bytes]:
         """The lines that verify, of each keeper its newest: nobody's copy takes one back.
@@ -261,6 +280,9 @@ class Publisher:
                     before = lines.get(keeper.name, (0, ""))
                     lines[keeper.name] = max(before, (at, signature.line))
                     news = news or lines[keeper.name] != before
+                    self._newest[keeper.name] = max(
+                        self._newest.get(keeper.name, (0, 0)), (size, at)
+                    )
         if news:
             self._on_note(size)
         return keys
@@ -293,6 +315,7 @@ class Publisher:
 
     def _restore(self) -> None:
         """What was signed before the restart: neither clock nor ledger may fall behind it."""
+        self._recall()
         data = FeedReader(self._folder).checkpoint()
         if data is None:
             return
@@ -300,7 +323,7 @@ class Publisher:
         try:
             note = parse_note(data)
             checkpoint = parse_checkpoint(note.text)
-            signed_at = verify_cosignature(note, ledger.origin, self._signer.public_key)
+            signed_at = _signed_at(note, ledger.origin, ledger.genesis.log_keys)
         except (Malformed, VerificationFailed) as error:
             raise Damaged(f"{path} is not what was signed: {error}") from error
         if checkpoint.size > ledger.head.size:
@@ -309,6 +332,15 @@ class Publisher:
             raise Damaged(f"{ledger.store.path} is not the log that was signed in {path}")
         self._clock.signed(signed_at)
         self._remember(checkpoint)
+
+    def _recall(self) -> None:
+        """Since when each keeper is silent, as its file says."""
+        for note, checkpoint in self._cosigned():
+            known = checkpoint.origin == self._ledger.origin
+            for keeper in self._keepers if known else ():
+                with suppress(VerificationFailed):
+                    at = verify_cosignature(note, keeper.name, keeper.key)
+                    self._newest[keeper.name] = (checkpoint.size, at)
 
     def _pace(self) -> None:
         """Under load every block wakes us: what is signed is signed for all of a tenth second."""
@@ -327,3 +359,14 @@ class Publisher:
         except BaseException as error:
             self.failure = error
             _log.critical("publishing stops: %s", error)
+
+
+def _signed_at(note: Note, origin: str, keys: Sequence[bytes]) -> int:
+    """When a log key said that this is all there is; the log may have gone on with another one."""
+    failure = VerificationFailed("no log key")
+    for key in keys:
+        try:
+            return verify_cosignature(note, origin, key)
+        except VerificationFailed as error:
+            failure = error
+    raise failure

@@ -1,5 +1,7 @@
 """A node over HTTP, as a keeper follows it: blocks by grant, co-signatures handed in.
 
+Each question is asked once: who follows decides when to ask again, and says that it waits.
+
 Invariant: nothing that comes from there is believed; the keeper executes it again.
 See docs/spec/keeper.md.
 """
@@ -7,18 +9,24 @@ See docs/spec/keeper.md.
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator
 
 from tallystick.client import wire
-from tallystick.client.failures import Missing, NotYet
+from tallystick.client.failures import Missing, NotYet, WrongAnswer
 from tallystick.client.sync import Client
 from tallystick.client.wire import FRAMES_BYTES_MAX, Call
 from tallystick.ledger.feed import FRAME_BYTES_MAX, FeedBlock, read_frame
-from tallystick.protocol.checkpoint import NOTE_BYTES_MAX
-from tallystick.protocol.errors import Damaged, VerificationFailed
+from tallystick.protocol.checkpoint import parse_checkpoint, parse_note
+from tallystick.protocol.errors import Damaged, Malformed, Rejected, VerificationFailed
 
 ANSWER_BYTES_MAX = FRAMES_BYTES_MAX + FRAME_BYTES_MAX
 """An answer ends with the block that makes it long enough."""
+ANSWER_SECONDS = 20.0
+BLOCKS_SECONDS = 600.0
+"""For one answer of blocks, over a slow line."""
+
+_log = logging.getLogger("tallystick.keeper")
 
 
 class RemoteSource:
@@ -26,34 +34,46 @@ class RemoteSource:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._refused = ""
+        self._genesis: bytes | None = None
+
+    @property
+    def url(self) -> str:
+        """Whom it asks."""
+        return self._client.server.url
 
     def genesis(self) -> bytes:
         """The founding file."""
-        return self._client.run(wire.genesis())
+        if self._genesis is None:
+            self._genesis = self._client.once(wire.genesis(), ANSWER_SECONDS)
+        return self._genesis
 
     def checkpoint(self) -> bytes | None:
         """The newest signed checkpoint, or None."""
         try:
-            return self._client.run(wire.checkpoint())
+            data = self._client.once(wire.checkpoint(), ANSWER_SECONDS)
         except (Missing, NotYet):
             return None
+        try:
+            parse_checkpoint(parse_note(data).text)
+        except Malformed as error:
+            raise WrongAnswer(f"{self.url} shows no checkpoint: {error}") from error
+        return data
 
     def blocks(self, after: int, size: int | None) -> Iterator[FeedBlock]:
-        """The blocks after block `after`, none beyond `size` of the log."""
+        """The blocks after block `after`, none beyond `size` of the log, of one answer.
+
+        Whoever wants more asks again: it may look about it between two answers.
+        """
         if size is None:
             return
-        reached = -1
-        while reached < size:
-            block: FeedBlock | None = None
-            file = io.BytesIO(self._client.run(blocks(after, size)))
-            file.name = self._client.server.url  # what is wrong with a frame names where it lies
-            while (block := read_frame(file)) is not None:
-                if block.block != after + 1 or block.size > size:
-                    raise Damaged(f"{file.name}: block {block.block} after {after}")
-                after, reached = block.block, block.size
-                yield block
-            if file.tell() == 0 or file.read(1):
-                return  # nothing new; or a torn frame, which is asked for again
+        file = io.BytesIO(self._client.once(blocks(after, size), BLOCKS_SECONDS))
+        file.name = self.url  # what is wrong with a frame names where it lies
+        while (block := _frame(file)) is not None:
+            if block.block != after + 1 or block.size > size:
+                raise WrongAnswer(f"{self.url}: block {block.block} after {after}")
+            after = block.block
+            yield block
 
     def shown(self) -> bytes | None:
         """What this keeper showed last is in its own folder alone."""
@@ -62,9 +82,11 @@ class RemoteSource:
     def show(self, note: bytes) -> None:
         """Hand over a co-signature; who does not know us as a keeper yet does not take it."""
         try:
-            self._client.run(cosignature(note))
-        except VerificationFailed:
-            return
+            self._client.once(wire.cosignature(note), ANSWER_SECONDS)
+        except (Rejected, VerificationFailed) as error:
+            if str(error) != self._refused:
+                _log.warning("%s does not take our co-signature: %s", self.url, error)
+            self._refused = str(error)
 
 
 def blocks(after: int, size: int) -> Call[bytes]:
@@ -79,13 +101,8 @@ def blocks(after: int, size: int) -> Call[bytes]:
     )
 
 
-def cosignature(note: bytes) -> Call[bytes]:
-    """A note with our line."""
-    return Call(
-        "POST",
-        "/api/v1/cosignatures",
-        bytes,
-        body=note,
-        content_type=wire.NOTE,
-        answer_bytes_max=NOTE_BYTES_MAX,
-    )
+def _frame(file: io.BytesIO) -> FeedBlock | None:
+    try:
+        return read_frame(file)
+    except Damaged as error:
+        raise WrongAnswer(str(error)) from error

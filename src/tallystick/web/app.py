@@ -7,7 +7,7 @@ answered as a problem with a stable code. See docs/spec/http.md.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from anyio import to_thread
@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Lifespan, Receive, Scope, Send
+from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from tallystick.protocol.canonical import encode, from_texts
 from tallystick.protocol.errors import Malformed, Rejected
@@ -25,7 +25,6 @@ from tallystick.web.gate import Fault
 from tallystick.web.openapi import document
 from tallystick.web.problems import Problems
 from tallystick.web.reasons import WebReason
-from tallystick.web.service import Authenticate
 
 QUERY_MEMBERS_MAX = 32
 DOCUMENT_PATH = "/api/v1/openapi.json"
@@ -35,8 +34,8 @@ class Doorkeeper(Protocol):
     """What stands behind the entries: a node's `Service`, or another program's own."""
 
     @property
-    def authenticate(self) -> Authenticate:
-        """Who asks."""
+    def authenticate(self) -> Callable[[Request, bytes], Any]:
+        """Who asks, with a `name`; `Rejected` when nobody does."""
 
 
 def make_app(
@@ -80,6 +79,12 @@ class Entry:
         self._methods = dict(methods)
         if "GET" in methods:
             self._methods.setdefault("HEAD", methods["GET"])
+        runs = [each.run for each in methods.values()]
+        self._quick = {run for run in runs if inspect.iscoroutinefunction(run)}
+
+    def knows(self, method: str) -> bool:
+        """Whether there is such a method here."""
+        return method in self._methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -92,7 +97,7 @@ class Entry:
         await response(scope, receive, send)
 
     async def _run(self, endpoint: Endpoint, request: Request) -> Response:
-        body = await read_body(endpoint, request)
+        body = await read_body(endpoint, request.scope, request.receive)
         caller = None
         if endpoint.access is Access.SIGNED:
             caller = self._service.authenticate(request, body)
@@ -106,33 +111,82 @@ class Entry:
             record=endpoint.read(body, endpoint.body) if isinstance(endpoint.body, type) else None,
             caller=caller,
         )
-        if inspect.iscoroutinefunction(endpoint.run):
-            done: Response = await endpoint.run(ask)
+        run: Any = endpoint.run
+        if run in self._quick:
+            done: Response = await run(ask)
         else:
-            run: Any = endpoint.run
             done = await to_thread.run_sync(run, ask)
         return done
 
 
-async def read_body(endpoint: Endpoint, request: Request) -> bytes:
+class Ahead:
+    """In front of the router: paths that are asked most, which it would take long to come to.
+
+    What an entry raises here goes to the server's own boundary, which answers it as the router's.
+    """
+
+    def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute], paths: Collection[str]) -> None:
+        """`paths` as the routes have them; each is one of `make_app`."""
+        found = {each.path: each for each in routes if isinstance(each, Route)}
+        self._app = app
+        self._plain: dict[str, Entry] = {}
+        self._patterns: list[tuple[Route, Entry]] = []
+        for path in paths:
+            route, entry = found[path], found[path].endpoint
+            if not isinstance(entry, Entry):
+                raise TypeError(f"{path} is not an entry")
+            if route.param_convertors:
+                self._patterns.append((route, entry))
+            else:
+                self._plain[path] = entry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            entry = self._plain.get(scope["path"]) or self._match(scope)
+            if entry is not None and entry.knows(scope["method"]):
+                await entry(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _match(self, scope: Scope) -> Entry | None:
+        for route, entry in self._patterns:
+            match = route.path_regex.match(scope["path"])
+            if match is not None:
+                convert = route.param_convertors
+                named = match.groupdict().items()
+                scope["path_params"] = {name: convert[name].convert(text) for name, text in named}
+                return entry
+        return None
+
+
+async def read_body(endpoint: Endpoint, scope: Scope, receive: Receive) -> bytes:
     """The whole body, bounded before and while it comes; empty where none is expected."""
     if endpoint.body is None:
         return b""
     limit = endpoint.body_bytes_max
-    declared = request.headers.get("content-length", "")
+    declared, sent = _first(scope, b"content-length"), _first(scope, b"content-type")
     if declared.isdigit() and int(declared) > limit:
-        raise Rejected(WebReason.TOO_LARGE, f"{declared} bytes, more than {limit}")
+        raise Rejected(WebReason.TOO_LARGE, f"{int(declared)} bytes, more than {limit}")
     media = endpoint.body if isinstance(endpoint.body, str) else JSON
-    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if sent != media.partition(";")[0]:
+    if sent.partition(b";")[0].strip().lower() != media.partition(";")[0].encode():
         raise Rejected(WebReason.UNSUPPORTED_MEDIA, f"the body has to be {media}")
-    parts, size = list[bytes](), 0
-    async for part in request.stream():
-        size += len(part)
+    parts, size, more = list[bytes](), 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
         if size > limit:
             raise Rejected(WebReason.TOO_LARGE, f"more than {limit} bytes")
-        parts.append(part)
+        more = message.get("more_body", False)
     return b"".join(parts)
+
+
+def _first(scope: Scope, name: bytes) -> bytes:
+    """A header's first value, or nothing."""
+    found: bytes = next((value for each, value in scope["headers"] if each == name), b"")
+    return found
 
 
 def read_query(endpoint: Endpoint, request: Request) -> Any:

@@ -45,7 +45,7 @@ KEYS_KEPT = 10_000
 
 _BEARER = "bearer "
 
-Kind = Literal["anonymous", "member", "keeper", "holder", "helper"]
+Kind = Literal["anonymous", "member", "keeper", "log", "holder", "helper"]
 
 
 class Limit(NamedTuple):
@@ -116,9 +116,10 @@ Strangers = Callable[[Reader, bytes, str, int], Stranger]
 def allows(reader: Reader, caller: Caller, action: str, now: int, code: int | None = None) -> bool:
     """Whether a live grant, within key and pass, lets the caller read by `action` (a read word).
 
-    `code`: of bills of that code; None: of all. A keeper executes everything, and may read it.
+    `code`: of bills of that code; None: of all. A keeper executes everything, and may read it; so
+    may the operator, whose log key asks for its own ledger back when it has lost it.
     """
-    if caller.kind == "keeper":
+    if caller.kind in ("keeper", "log"):
         return action == LEDGER_READ
     if caller.kind != "member" or caller.org is None:
         return False
@@ -208,10 +209,12 @@ class Door:
         if row is None:
             kind, bill = self._strangers(reader, signed.key, signed.opening, now)
             return Caller(kind, None, signed.key, bill=bill, opening=signed.opening)
-        if row.role not in ("operating", "keeper") or row.org is None:
+        if row.role not in ("operating", "keeper", "log"):
             raise Rejected(WebReason.KEY, f"a key of role {row.role} asks nothing", path="keyid")
         if not _is_live(row, now):
             raise Rejected(WebReason.KEY, "this key has ended", path="keyid")
+        if row.org is None:
+            return Caller("log", None, signed.key)
         if row.role == "keeper":
             return Caller("keeper", row.org, signed.key, opening=signed.opening)
         return Caller(

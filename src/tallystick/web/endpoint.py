@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from tallystick.protocol.canonical import Record, encode
+from tallystick.protocol.canonical import Record, encode, parse
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -70,11 +70,15 @@ class Endpoint:
     summary: str
     access: Access = Access.SIGNED
     query: type[Record] = NoQuery
-    body: type[Record] | str | None = None
+    body: type[Any] | str | None = None
     """A record, or the media type of raw bytes, or nothing."""
+    read: Callable[[bytes, type[Any]], Any] = parse
+    """How a record is read: any spelling of it, as nothing is signed that the server rewrites."""
+    body_kind: type[Any] | None = None
+    """Of raw JSON: what record it is, for the API document."""
     body_bytes_max: int = BODY_BYTES_MAX
     answer: type[Any] | str | None = None
-    """A record, or the media type, or nothing (204)."""
+    """A record, or the media type, or nothing (204); for the API document alone."""
     answers: Mapping[int, str] = field(default_factory=dict)
     """Further statuses, and what each means here."""
     tag: str = "ledger"

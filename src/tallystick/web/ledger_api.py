@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Any
 
 from starlette.responses import Response
 
@@ -17,22 +17,40 @@ from tallystick.ledger.feed import FeedBlock, pack_frame, read_blocks
 from tallystick.ledger.receipts import read_segment, state_document
 from tallystick.ledger.view import View
 from tallystick.protocol.batch import BatchReceipt
-from tallystick.protocol.canonical import Meta, Raw, Record, builtins, decode, encode
+from tallystick.protocol.canonical import Raw, builtins, decode, encode
 from tallystick.protocol.errors import Malformed, Rejected
-from tallystick.protocol.receipt import Receipt, StateDocument
+from tallystick.protocol.genesis import Genesis
+from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.row import Row, row_key
 from tallystick.protocol.transaction import (
     TRANSACTION_BYTES_MAX,
     signing_bytes,
     transaction_id,
 )
-from tallystick.protocol.values import Count, Digest, OrgId, TxId
+from tallystick.protocol.values import TxId
 from tallystick.web.endpoint import BYTES, JSON, TEXT, Access, Ask, Endpoint, answer, raw
 from tallystick.web.frames import Told
+from tallystick.web.ledger_records import (
+    ROWS_MAX,
+    DryRun,
+    FeedQuery,
+    HeadAnswer,
+    HealthAnswer,
+    Held,
+    NetworkAnswer,
+    ProofQuery,
+    ReceiptQuery,
+    RowAnswer,
+    RowsAnswer,
+    RowsQuery,
+    SignedTransaction,
+    SlotsQuery,
+    TransactionQuery,
+    WaitQuery,
+)
 from tallystick.web.reasons import WebReason
 
 FEED_BYTES_MAX = 16 * 1024 * 1024
-ROWS_MAX = 1_000
 PROOF_SECONDS = 2
 """How long a proof of a row may be waited for."""
 LOOKED_MAX = 10_000
@@ -40,121 +58,6 @@ LOOKED_MAX = 10_000
 NUMBERED = "bills.bill"
 """The kind of row that lies in the slots of pages."""
 NOTE_BYTES_MAX = 16 * 1024
-
-
-class NetworkAnswer(Record):
-    """What a stranger may know of a network."""
-
-    name: str
-    network: Digest
-    origin: str
-    """First line of each checkpoint."""
-    log_keys: list[bytes]
-    block: Count
-    size: Count
-    """Entries and block leaves of the log now."""
-    at: Count
-    """Unix seconds of the last block."""
-    takes_transactions: bool = False
-
-
-class HeadAnswer(Record):
-    """The ledger after its last block."""
-
-    network: Digest
-    block: Count
-    at: Count
-    size: Count
-    root: Digest
-    state: Digest
-
-
-class DryRun(Record):
-    """What would become of each item now."""
-
-    outcomes: list[str]
-    why: dict[str, str] = {}
-
-
-class Held(Record):
-    """A transaction as it lies on the ledger."""
-
-    first: Count
-    block: Count
-    at: Count
-    data: bytes
-    refused: dict[str, str] = {}
-
-
-class RowAnswer(Record):
-    """A row, or that there is none; `proof` where it was asked for."""
-
-    row: dict[str, Any] | None = None
-    proof: StateDocument | None = None
-
-
-class RowsAnswer(Record):
-    """Rows by id; `after` goes on behind the last of them."""
-
-    rows: list[Raw] = []
-    after: str | None = None
-
-
-Wait = Annotated[int, Meta(ge=0, le=30)]
-Flag = Annotated[int, Meta(ge=0, le=1)]
-
-
-class WaitQuery(Record):
-    """How long to wait for a note that meets the node's policy."""
-
-    wait: Wait = 0
-    """Seconds."""
-
-
-class ReceiptQuery(WaitQuery):
-    """Which receipt."""
-
-    row: Annotated[str, Meta(max_length=200)] | None = None
-    """``<kind>/<id>`` of a row whose state is to be proven with it."""
-
-
-class TransactionQuery(Record):
-    """Which transaction: what its sender chose."""
-
-    sender: OrgId
-    idempotency: Annotated[str, Meta(min_length=32, max_length=32, pattern=r"\A[0-9a-f]{32}\Z")]
-    """Of the header, in hex."""
-
-
-class ProofQuery(Record):
-    """Whether to prove it."""
-
-    proof: Flag = 0
-
-
-class RowsQuery(Record):
-    """Which rows."""
-
-    prefix: Annotated[str, Meta(max_length=200)] = ""
-    after: Annotated[str, Meta(max_length=200)] = ""
-    limit: Annotated[int, Meta(ge=1, le=ROWS_MAX)] | None = None
-
-
-class SlotsQuery(Record):
-    """Which numbers of a code."""
-
-    first: Annotated[int, Meta(ge=1, le=9_999_999_999)]
-    last: Annotated[int, Meta(ge=1, le=9_999_999_999)]
-    limit: Annotated[int, Meta(ge=1, le=ROWS_MAX)] | None = None
-
-
-class FeedQuery(Record):
-    """Which blocks."""
-
-    after: Count
-    """The last block that the asker has."""
-    size: Count
-    """No block beyond this size of the log: that of a checkpoint."""
 
 
 # ------------------------------------------------------------------------------------ acts
@@ -217,11 +120,11 @@ async def genesis(ask: Ask) -> Response:
 
 
 async def health(ask: Ask) -> Response:
-    """Whether this node does its work; 503 when it has stopped, and what it last said of itself."""
+    """Whether this node does its work, and what it last said of itself; 503 once it has stopped."""
     figures = decode(ask.service.link.figures, dict[str, Any])
-    stopped = bool(figures.get("stopped")) or ask.service.link.gone.is_set()
-    state = "stopped" if stopped else "ok" if figures else "starting"
-    return answer(figures | {"state": state}, status=503 if stopped else 200)
+    if figures.get("stopped") or ask.service.link.gone.is_set():
+        raise Rejected(WebReason.STOPPED)
+    return answer(figures | {"state": "ok" if figures else "starting"})
 
 
 # -------------------------------------------------------------------------------- receipts
@@ -446,24 +349,36 @@ def _put(file: io.BytesIO, block: FeedBlock) -> int:
     return file.write(pack_frame(block))
 
 
+_SUBMITTED: dict[str, Any] = {
+    "body": JSON,
+    "body_kind": SignedTransaction,
+    "body_bytes_max": TRANSACTION_BYTES_MAX,
+    "tag": "acts",
+}
+_REFUSED = {
+    403: "its key, its sender or a read-only server does not let it be entered",
+    409: "its idempotency key was used for other content",
+    422: "its signature does not hold, or it can no longer be ordered",
+}
 ENDPOINTS = (
     Endpoint("POST", "/api/v1/transactions", submit, "Submit a signed transaction",
-             Access.OWN, body=JSON, body_bytes_max=TRANSACTION_BYTES_MAX, answer=Told,
-             answers={409: "refused before ordering", 503: "busy; nothing was taken"}, tag="acts"),
+             Access.OWN, answer=Told, answers=_REFUSED, **_SUBMITTED),
     Endpoint("POST", "/api/v1/transactions/dry-run", dry_run, "Rehearse a signed transaction",
-             Access.OWN, body=JSON, body_bytes_max=TRANSACTION_BYTES_MAX, answer=DryRun,
-             tag="acts"),
+             Access.OWN, answer=DryRun, answers=_REFUSED, **_SUBMITTED),
     Endpoint("POST", "/api/v1/cosignatures", cosign, "Hand in a keeper's co-signature",
-             Access.OWN, body=TEXT, body_bytes_max=NOTE_BYTES_MAX, answer=JSON, tag="keepers"),
+             Access.OWN, body=TEXT, body_bytes_max=NOTE_BYTES_MAX, answer=JSON, tag="keepers",
+             answers={403: "this server takes nothing in",
+                      422: "no line of a live keeper under a checkpoint of ours"}),
     Endpoint("GET", "/api/v1/network", network, "The network", Access.PUBLIC, answer=NetworkAnswer),
-    Endpoint("GET", "/api/v1/genesis", genesis, "The founding file", Access.PUBLIC, answer=JSON),
-    Endpoint("GET", "/api/v1/health", health, "Whether it works", Access.PUBLIC, answer=JSON,
-             answers={503: "it has stopped"}),
+    Endpoint("GET", "/api/v1/genesis", genesis, "The founding file", Access.PUBLIC, answer=Genesis),
+    Endpoint("GET", "/api/v1/health", health, "Whether it works", Access.PUBLIC,
+             answer=HealthAnswer),
     Endpoint("GET", "/api/v1/head", head, "The ledger after its last block", answer=HeadAnswer),
     Endpoint("GET", "/api/v1/receipts/{index:int}", receipt, "The receipt of an entry",
              query=ReceiptQuery, answer=Receipt),
     Endpoint("GET", "/api/v1/transactions", find_transaction, "What became of a transaction",
-             query=TransactionQuery, answer=Told, tag="acts"),
+             query=TransactionQuery, answer=Told, tag="acts",
+             answers={404: "it is not here, or its key is forgotten"}),
     Endpoint("GET", "/api/v1/transactions/at/{index:int}", transaction_at,
              "A transaction as it lies on the ledger", answer=Held),
     Endpoint("GET", "/api/v1/transactions/at/{index:int}/receipt", batch_receipt,

@@ -71,6 +71,7 @@ class Letters(Record):
     letters: list[WaitingLetter] = []
 
 
+_OWNERS = {401: "not signed by the key of the box"}
 STATUSES: dict[Reason, int] = {LetterReason.NO_BOX: 404, LetterReason.NO_LETTER: 404}
 """For `Problems`, with `vault.letterbox.TEXTS`."""
 
@@ -133,7 +134,10 @@ def letter_endpoints(box: LetterBox, signer_of: SignerOf | None) -> list[Endpoin
         access=Access.OWN,
         body=BYTES,
         body_bytes_max=FILE_BYTES_MAX,
-        answers={204: "the receivers have them durably; the same file again changes nothing"},
+        answers={
+            204: "the receivers have them durably; the same file again changes nothing",
+            422: "letters of another network, or to nobody who receives here",
+        },
         tag="letters",
     )
     if signer_of is None:
@@ -145,24 +149,27 @@ def letter_endpoints(box: LetterBox, signer_of: SignerOf | None) -> list[Endpoin
             access=Access.OWN,
             body=OpenBox,
             answer=OpenedBox,
+            answers=_OWNERS | {409: "the box is another key's"},
             tag="letters",
         ),
         Endpoint(
             *("GET", BOX, desk.list_letters, "What waits in a box of the key that signs"),
             access=Access.OWN,
             answer=Letters,
+            answers=_OWNERS,
             tag="letters",
         ),
         Endpoint(
             *("GET", LETTER, desk.get_letter, "One file of deliveries out of it"),
             access=Access.OWN,
             answer=BYTES,
+            answers=_OWNERS,
             tag="letters",
         ),
         Endpoint(
             *("DELETE", LETTER, desk.delete_letter, "The wallet has it durably"),
             access=Access.OWN,
-            answers={204: "it is out of the box; again changes nothing"},
+            answers=_OWNERS | {204: "it is out of the box; again changes nothing"},
             tag="letters",
         ),
     ]

@@ -52,7 +52,7 @@ from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.status import StatusDocument
 from tallystick.protocol.values import Count, Instant, OrgId, format_instant, parse_instant
 from tallystick.web.endpoint import Ask, Endpoint, answer, raw
-from tallystick.web.ledger_api import Flag, Wait, WaitQuery
+from tallystick.web.ledger_records import Flag, Wait, WaitQuery
 from tallystick.web.reasons import WebReason
 
 BILLS_MAX = 1_000
