@@ -98,6 +98,56 @@ _FORMS: tuple[tuple[Any, str, str], ...] = (
         "a check code: 6 to 12 letters or digits",
     ),
     (
+        r"\A(0|[1-9][0-9]{0,2})\Z",
+        "项号：0 至 999",
+        "an item's number, 0 to 999",
+    ),
+    (
+        r"\A(\*|[a-z]{1,20}\.(\*|[a-z_]{1,40}))\Z",
+        "事件类型：如 bill.issued、claim.* 或 *",
+        "types of events: bill.issued, claim.* or *",
+    ),
+    (
+        r"\A[!-)+-~]{0,200}\*?\Z",
+        "编号：不含空格的可见 ASCII 字符，末尾可用 *",
+        "an id: visible ASCII without spaces, a * only at its end",
+    ),
+    (
+        r"\A[!-~]{1,200}\Z",
+        "编号：不含空格的可见 ASCII 字符，至多 200 个",
+        "an id: visible ASCII without spaces, at most 200",
+    ),
+    (
+        r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}\Z",
+        "日期：如 2026-01-31",
+        "a day, like 2026-01-31",
+    ),
+    (
+        r"\A[0-9a-f]{32}\Z",
+        "32 位十六进制小写字符",
+        "32 hex digits, lower case",
+    ),
+    (
+        r"\A[a-z]{1,16}\.[a-z0-9_]{1,40}\Z",
+        "原因编码：如 bills.number_used",
+        "a reason, like bills.number_used",
+    ),
+    (
+        r"\A[a-z]{1,20}\.[a-z_]{1,40}\Z",
+        "事件类型：如 bill.issued",
+        "a type of event, like bill.issued",
+    ),
+    (
+        r"\Ah[0-9a-f]{32}\.(-1|0|[1-9][0-9]{0,15})\.(0|[1-9][0-9]{0,15})\Z",
+        "推送编号",
+        "the id of a delivery",
+    ),
+    (
+        r"\Ah[0-9a-f]{32}\Z",
+        "推送订阅编号：h 加 32 位十六进制字符",
+        "the id of a hook: h and 32 hex digits",
+    ),
+    (
         grants.GrantId,
         "授权编号：如 founding.0，或条目编号",
         "a grant: founding.0, or the id of the item that gave it",

@@ -4,7 +4,8 @@ What is cut off at any point goes on where it was: the half-grown ledger lies in
 beside the folder that it will become. Whoever grows it ends at a signed checkpoint and compares.
 See docs/spec/storage.md.
 
-Invariant: a folder that was grown has exactly the log that was signed; what is false leaves nothing.
+Invariant: a folder that was grown has exactly the log that was signed; of what is false nothing
+is left.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ def grown(
     rules: Rules,
     blocks: Blocks,
     target: Checkpoint,
+    *,
     progress: Progress | None = None,
 ) -> Iterator[Ledger]:
     """The ledger in `beside`, begun or gone on with, once it has the log of `target`.
@@ -112,10 +114,11 @@ def catch_up(
     if data is None:
         raise VerificationFailed(f"{source} has no checkpoint: nobody has signed what it says")
     target = signed_checkpoint(parse_note(data), parsed, found)
-    with growing(folder) as beside:
-        with grown(beside, genesis, rules, feed.blocks, target, progress) as ledger:
-            head = ledger.head
-    return head
+    with (
+        growing(folder) as beside,
+        grown(beside, genesis, rules, feed.blocks, target, progress=progress) as ledger,
+    ):
+        return ledger.head
 
 
 def signed_checkpoint(note: Note, genesis: Genesis, network: bytes) -> Checkpoint:

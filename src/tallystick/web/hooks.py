@@ -20,15 +20,15 @@ import secrets
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 from tallystick.client.hooks import sign_hook
 from tallystick.durable import take_lock
 from tallystick.keyring import KeySigner, generate, load
 from tallystick.ledger.events import PAGE_MAX, EventSource, Page, Viewer
-from tallystick.protocol.canonical import Meta, Record, encode
+from tallystick.protocol.canonical import encode
 from tallystick.protocol.errors import Rejected, TallystickError
 from tallystick.protocol.event import Delivery, Event, delivery_id
 from tallystick.protocol.keys import Signer
@@ -49,12 +49,13 @@ T = TypeVar("T")
 _log = logging.getLogger("tallystick.hooks")
 
 
-class RetryRules(Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRules:
     """How long a receiver may be away."""
 
-    first_seconds: Annotated[int, Meta(ge=1)] = 5
-    longest_seconds: Annotated[int, Meta(ge=1)] = 3_600
-    give_up_seconds: Annotated[int, Meta(ge=1)] = 3 * 86_400
+    first_seconds: int = 5
+    longest_seconds: int = 3_600
+    give_up_seconds: int = 3 * 86_400
     """After the first try; then the hook pauses."""
 
 

@@ -15,6 +15,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from time import monotonic
 from typing import Annotated, Any
 
@@ -38,18 +39,19 @@ _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 """No proxy keeps it, nor holds it back until there is more."""
 
 
-class StreamLimits(Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamLimits:
     """What streams may cost a process."""
 
-    streams: Annotated[int, Meta(ge=1)] = 500
-    streams_each: Annotated[int, Meta(ge=1)] = 8
+    streams: int = 500
+    streams_each: int = 8
     """Of one member."""
-    heartbeat_seconds: Annotated[int, Meta(ge=1)] = 15
-    send_seconds: Annotated[int, Meta(ge=1)] = 30
+    heartbeat_seconds: int = 15
+    send_seconds: int = 30
     """Who takes nothing for so long is dropped."""
-    life_seconds: Annotated[int, Meta(ge=1)] = 3_600
+    life_seconds: int = 3_600
     """After this the client asks again, with a new signature."""
-    skipped_max: Annotated[int, Meta(ge=1)] = 1_000
+    skipped_max: int = 1_000
     """Entries that are passed over before the cursor is told by itself."""
 
 

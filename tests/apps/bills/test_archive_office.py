@@ -28,7 +28,7 @@ from tallystick.contracts.bills.items.bills import Issue, Reverse
 from tallystick.contracts.bills.reasons import BillsReason
 from tallystick.contracts.bills.records.bills import Exceptions, format_bill_id
 from tallystick.contracts.bills.views.bills import find_bills
-from tallystick.engines.keeper import Contradiction, Keeper
+from tallystick.engines.keeper import Keeper
 from tallystick.ledger.backup import backup
 from tallystick.ledger.feed import FeedBlock, pack_frame
 from tallystick.ledger.portable import export_ledger
@@ -265,9 +265,7 @@ def test_of_a_forged_block_the_archive_learns_nothing(city: City) -> None:
         with (feed / "blocks" / "0000000001").open("ab") as file:
             file.write(pack_frame(block))
         with open_keeper(kept, feed, signer("k"), **told) as keeper:
-            with pytest.raises(Contradiction) as stopped:
-                keeper.step()
-            assert stopped.value.evidence.exists()
+            assert keeper.step() == 0, "a block that no checkpoint has is not executed"
             assert keeper.ledger.head == true
         head = Head(
             network=city.node.network,
@@ -458,7 +456,9 @@ def test_no_file_or_log_of_anyone_shows_a_private_value_or_key(
             (posted / path.name).write_bytes(path.read_bytes())
         assert archive.run_once().archived == 3
         receipt = city.folder / "receipt.json"
-        receipt.write_bytes(city.node.receipt(replaced.entry or 0))
+        index = replaced.entry or 0
+        until(lambda: max(city.node.publisher.sizes(), default=0) > index)
+        receipt.write_bytes(city.node.receipt(index))
         export_ledger(city.node.folder, city.folder / "exported")
         backup(city.node.folder, city.folder / "backed-up")
         texts = {text for text in leaves(json.loads(body)) if "CANARY" in text.upper()}
@@ -489,3 +489,12 @@ def search(folder: Path, needles: list[bytes]) -> dict[str, list[bytes]]:
 
 def search_one(data: bytes, needles: list[bytes]) -> list[bytes]:
     return [needle for needle in needles if needle in data]
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Publishing is off the way of the blocks."""
+    for _ in range(500):
+        if happened():
+            return
+        time.sleep(0.01)
+    raise AssertionError("not within five seconds")
