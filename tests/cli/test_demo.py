@@ -59,6 +59,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 answers.write(subprocess.check_output(["sh", "-c", line], text=True) + "\n")
             for line in (each for each in lines if each.startswith("http://")):
                 answers.write(urllib.request.urlopen(line).read().decode())
+        root = next(each for each in lines if each.startswith("http://")).partition("/#")[0]
+        wait_for(lambda: kept(root))
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS_MAX) == 0, said.read_text()
     os.close(screen)
@@ -66,6 +68,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for each in (said, tried):
         each.rename(folder / each.name)
     return folder
+
+
+def kept(root: str) -> bool:
+    """Whether every keeper has signed all there is."""
+    health = json.load(urllib.request.urlopen(f"{root}/api/v1/health"))
+    sizes = [each["size"] for each in health["keepers"].values()]
+    return sizes == [health["size"]] * 3
 
 
 def test_what_it_suggests_against_its_server_is_refused_as_it_says(demo: Path) -> None:
