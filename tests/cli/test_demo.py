@@ -72,9 +72,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def kept(root: str) -> bool:
     """Whether every keeper has signed all there is."""
-    health = json.load(urllib.request.urlopen(f"{root}/api/v1/health"))
-    sizes = [each["size"] for each in health["keepers"].values()]
-    return sizes == [health["size"]] * 3
+    health, network = (
+        json.load(urllib.request.urlopen(f"{root}/api/v1/{each}")) for each in ("health", "network")
+    )
+    return [each["size"] for each in health["keepers"].values()] == [network["size"]] * 3
 
 
 def test_what_it_suggests_against_its_server_is_refused_as_it_says(demo: Path) -> None:
