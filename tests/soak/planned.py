@@ -126,7 +126,12 @@ class Expected:
 
 def signer(name: str) -> KeySigner:
     """The same key for the same name."""
-    return signer_from_seed(sha256(b"soak " + name.encode()).digest())
+    return signer_from_seed(seed_of(name))
+
+
+def seed_of(name: str) -> bytes:
+    """Of that key, for a file of it."""
+    return sha256(b"soak " + name.encode()).digest()
 
 
 def type_rules(reversal_wait_seconds: int) -> TypeRules:
