@@ -114,12 +114,20 @@ def narrow(value: object, kind: type[T]) -> T:
 
 
 def from_texts(values: dict[str, str], kind: type[T]) -> T:
-    """Type the texts of a query string: digits as integers, ``true`` and ``false``, names."""
+    """Type the texts of a query string: integers in their one spelling, ``true``, ``false``, names.
+
+    There is no word for nothing: what may be left out is left out.
+    """
     try:
-        return msgspec.convert(values, kind, strict=False)
+        found = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `")
         raise Malformed(message, path=_pointer(path)) from None
+    for name, text in values.items():
+        value = getattr(found, name)
+        if value is None or (type(value) is int and str(value) != text):
+            raise Malformed("an integer has one spelling, and nothing has none", path=name)
+    return found
 
 
 def schemas(kinds: Iterable[type[Any]], template: str) -> tuple[list[Any], dict[str, Any]]:

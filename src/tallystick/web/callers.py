@@ -93,10 +93,12 @@ class Caller:
 
     def own(self, code: int | None = None) -> bool:
         """Whether it may ask what concerns its organisation, on `code` if it is about one."""
-        return all(
-            each.covers(code) and (not each.strict or each.allows(BILLS_READ))
-            for each in self.limits
-        )
+        return self.owns and all(each.covers(code) for each in self.limits)
+
+    @property
+    def owns(self) -> bool:
+        """Whether it may ask what concerns its organisation at all, on whatever code."""
+        return all(not each.strict or each.allows(BILLS_READ) for each in self.limits)
 
 
 ANONYMOUS = Caller("anonymous")

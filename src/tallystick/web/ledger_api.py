@@ -7,6 +7,7 @@ is read by a right that was looked up first. See docs/spec/http.md.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -57,6 +58,7 @@ LOOKED_MAX = 10_000
 """Rows that are looked at for one answer, whoever may read them."""
 NUMBERED = "bills.bill"
 """The kind of row that lies in the slots of pages."""
+_NUMBER = re.compile(r"[1-9][0-9]{7}:[0-9]{10}")
 NOTE_BYTES_MAX = 16 * 1024
 
 
@@ -147,16 +149,20 @@ async def receipt(ask: Ask) -> Response:
     with service.view() as view:
         check_entry(ask, view, index)
     if ask.query.row is not None:
-        return await _receipt_with_row(ask, index, read_key(ask.query.row))
+        return await _receipt_with_row(ask, index, ask.query.row)
     _, known = await service.best(index, ask.query.wait)
     with service.view() as view:
         return raw(encode(view.receipt(index, known.note)))
 
 
-async def _receipt_with_row(ask: Ask, index: int, key: Key) -> Response:
+async def _receipt_with_row(ask: Ask, index: int, text: str) -> Response:
     moment, known = await ask.service.proven(index, ask.query.wait)
+    key = read_key(text)
+    kind = kind_of(ask, text.partition("/")[0])
     with moment.lock:
-        return raw(encode(moment.view.receipt(index, known.note, row=key)))
+        view = moment.view
+        ask.service.readers.row(view, ask.caller, view.get(key, kind), text)
+        return raw(encode(view.receipt(index, known.note, row=key)))
 
 
 async def batch_receipt(ask: Ask) -> Response:
@@ -181,13 +187,13 @@ def transaction_at(ask: Ask) -> Response:
 def find_transaction(ask: Ask) -> Response:
     """What became of a transaction, by the key that its sender chose; 404: it is not here."""
     query = ask.query
-    if ask.caller.org != query.sender:
-        with ask.service.view() as view:
-            ask.service.readers.all(view, ask.caller)
     with ask.service.view() as view:
+        if ask.caller.org != query.sender:
+            ask.service.readers.all(view, ask.caller)
         seen = view.seen(query.sender, bytes.fromhex(query.idempotency))
         if seen is None:
             raise Rejected(WebReason.NOT_FOUND, "no such transaction, or it is older than its key")
+        check_transaction(ask, view, seen[1])
         held = _held(view, seen[1])
         count = len(read_segment(view.segment(seen[1]))[1])
     return answer(
@@ -235,9 +241,9 @@ def check_entry(ask: Ask, view: View, index: int) -> None:
 
 def check_transaction(ask: Ask, view: View, index: int) -> None:
     """The caller may read the whole transaction: its own, or everybody's."""
-    header = read_segment(entry_segment(view, index))[0].header
-    if ask.caller.org is None or header.sender != ask.caller.org:
-        ask.service.readers.all(view, ask.caller)
+    parts = read_segment(entry_segment(view, index))[0]
+    items = (decode(bytes(item), dict[str, Any]) for item in parts.items)
+    ask.service.readers.transaction(view, ask.caller, parts.header, items)
 
 
 def tx_id_at(view: View, index: int) -> TxId:
@@ -252,13 +258,14 @@ def tx_id_at(view: View, index: int) -> TxId:
 def read_key(text: str) -> Key:
     """A row's key: ``<kind>/<id>``, of a numbered thing ``<kind>/<code>:<number>``."""
     kind, _, row_id = text.partition("/")
-    code, colon, number = row_id.partition(":")
-    numbered = colon and code.isdigit() and number.isdigit() and len(code) == 8
-    if numbered and kind == NUMBERED:
-        return slot_key(int(code), int(number))
     if not kind or not row_id:
         raise Malformed("a row's key is <kind>/<id>", path="row")
-    return row_key(kind, row_id)
+    if kind != NUMBERED:
+        return row_key(kind, row_id)
+    if _NUMBER.fullmatch(row_id) is None:
+        raise Rejected(WebReason.NOT_FOUND, "it is <code>:<number>, of 8 and 10 digits", path="id")
+    code, _, number = row_id.partition(":")
+    return slot_key(int(code), int(number))
 
 
 async def row(ask: Ask) -> Response:
@@ -268,13 +275,14 @@ async def row(ask: Ask) -> Response:
     if ask.query.proof:
         return await _proven_row(ask, key, text)
     with service.view() as view:
-        found = view.get(key, _kind_of(ask))
+        found = view.get(key, kind_of(ask, ask.path["kind"]))
         service.readers.row(view, ask.caller, found, text)
     return answer(RowAnswer(row=None if found is None else builtins(found)))
 
 
-def _kind_of(ask: Ask) -> type[Row]:
-    kind = ask.service.ledger.rules.kinds.get(ask.path["kind"])
+def kind_of(ask: Ask, name: str) -> type[Row]:
+    """The kind of row that has this name; 404 where there is none."""
+    kind: type[Row] | None = ask.service.ledger.rules.kinds.get(name)
     if kind is None:
         raise Rejected(WebReason.NOT_FOUND, "there is no such kind of row", path="kind")
     return kind
@@ -284,7 +292,9 @@ async def _proven_row(ask: Ask, key: Key, text: str) -> Response:
     moment, known = await ask.service.proven(-1, PROOF_SECONDS)
     with moment.lock:
         view = moment.view
-        ask.service.readers.row(view, ask.caller, view.get(key, _kind_of(ask)), text)
+        ask.service.readers.row(
+            view, ask.caller, view.get(key, kind_of(ask, ask.path["kind"])), text
+        )
         proof = state_document(view.state_proof(key, text), known.note)
     return answer(RowAnswer(row=proof.state.row, proof=proof))
 
@@ -293,13 +303,15 @@ def rows(ask: Ask) -> Response:
     """Rows of a kind by id, those that the caller may read."""
     query = ask.query
     with ask.service.view() as view:
-        each = view.scan(_kind_of(ask), query.prefix, query.after)
+        each = view.scan(kind_of(ask, ask.path["kind"]), query.prefix, query.after)
         return answer(_some(ask, view, each, query.limit))
 
 
 def slots(ask: Ask) -> Response:
     """What befell numbers of a code, those that the caller may read."""
     query = ask.query
+    if not 10_000_000 <= ask.path["code"] <= 99_999_999:
+        raise Rejected(WebReason.NOT_FOUND, "a code has 8 digits", path="code")
     kind = ask.service.ledger.rules.kinds[NUMBERED]
     with ask.service.view() as view:
         each = view.scan_slots(kind, ask.path["code"], query.first, query.last)

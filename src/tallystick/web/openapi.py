@@ -38,6 +38,8 @@ PROBLEM: dict[str, Any] = {
 }
 
 
+_ONE, _MORE = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,139}$", "^[A-Za-z0-9][A-Za-z0-9._:/-]{0,139}$"
+"""Of texts within a path: whatever else is written there is not there."""
 _BASE64 = "[A-Za-z0-9+/]"
 _SPELLED = {
     24: f"^{_BASE64}{{21}}[AQgw]==$",
@@ -149,7 +151,7 @@ def _operation(
 
 
 def _path_parameter(name: str, kind: str) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "string", "minLength": 1}
+    schema: dict[str, Any] = {"type": "string", "pattern": _ONE if kind != "path" else _MORE}
     if kind == "int":
         schema = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
     return {"name": name, "in": "path", "required": True, "schema": schema}

@@ -7,7 +7,7 @@ for them. See docs/spec/http.md.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -45,6 +45,11 @@ class Readers(Protocol):
 
     def entry(self, reader: Reader, caller: Caller, header: Header, item: Mapping[str, Any]) -> str:
         """An item of a transaction."""
+
+    def transaction(
+        self, reader: Reader, caller: Caller, header: Header, items: Iterable[Mapping[str, Any]]
+    ) -> str:
+        """A whole transaction."""
 
     def all(self, reader: Reader, caller: Caller) -> str:
         """Everything: blocks, whole transactions of others."""

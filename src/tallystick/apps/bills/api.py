@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from tallystick.apps.bills.access import reads_of
 from tallystick.apps.bills.holder_log import Touched
+from tallystick.apps.bills.readers import is_own
 from tallystick.contracts.bills.records.bills import (
     Allotment,
     Bill,
@@ -211,6 +212,7 @@ async def bill_receipt(ask: Ask) -> Response:
 async def bill_status(ask: Ask) -> Response:
     """How a number stands: its entry in the log and its row, or its absence, proven, and small."""
     service, query = ask.service, ask.query
+    _bill_id(ask)  # of what is no number, nothing is proven
     moment, known = await service.proven(-1, query.wait)
     code, number = ask.path["code"], ask.path["number"]
     with moment.lock:
@@ -329,7 +331,7 @@ def claims(ask: Ask) -> Response:
         found = [
             builtins(each)
             for each in list_claims(view, own_org(ask), query.code)
-            if not query.due or each.amounts.get("due")
+            if (not query.due or each.amounts.get("due")) and _may(ask, view, each)
         ]
     return answer(ClaimsAnswer(claims=found))
 
@@ -342,6 +344,8 @@ def outstanding(ask: Ask) -> Response:
             found = list_outstanding(view)
         except Rejected:
             org = own_org(ask)
+            if not ask.caller.own():
+                raise  # sums over all codes are not for who is bound to some
             found = [each for each in list_outstanding(view) if each.reimburser == org]
     return answer(OutstandingAnswer(outstanding=found))
 
@@ -360,6 +364,8 @@ def refusals(ask: Ask) -> Response:
             for n, outcome in enumerate(outcomes):
                 if outcome != ACCEPTED and segment.first + n >= query.after:
                     item = decode(bytes(parts.items[n]), dict[str, Any])
+                    if not is_own(ask.caller, item):
+                        continue
                     found.append(
                         Refusal(
                             index=segment.first + n,
@@ -374,10 +380,11 @@ def refusals(ask: Ask) -> Response:
 
 
 def own_org(ask: Ask) -> str:
-    """The organisation that asks; refused to a holder."""
-    if ask.caller.org is None:
+    """The organisation that asks; refused to a holder, and to a pass that is not for its bills."""
+    caller = ask.caller
+    if caller.org is None or not caller.owns:
         raise Rejected(WebReason.FORBIDDEN, "this is for members")
-    return str(ask.caller.org)
+    return str(caller.org)
 
 
 _BILL = "/api/v1/bills/{code:int}/{number:int}"

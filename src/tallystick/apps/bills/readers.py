@@ -12,7 +12,7 @@ a kind of row that is not named here is read by a grant alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tallystick.apps.bills.access import by_grant, find_readable, forbidden, may_read_bill
@@ -116,6 +116,15 @@ class BillReaders:
             self._noted(bill_id, caller, why)
         return why
 
+    def transaction(
+        self, reader: Reader, caller: Caller, header: Header, items: Iterable[Mapping[str, Any]]
+    ) -> str:
+        """Why the caller may read a whole transaction: its own, as far as key and pass reach."""
+        own = caller.org is not None and caller.org == header.sender
+        if own and (_is_member(caller, None) or all(is_own(caller, item) for item in items)):
+            return "sender"
+        return self.all(reader, caller)
+
     def all(self, reader: Reader, caller: Caller) -> str:
         """Why the caller may read everything: blocks, whole transactions of others."""
         why = by_grant(reader, caller, None, self._clock(), words=(LEDGER_READ,))
@@ -140,6 +149,11 @@ def _no(caller: Caller, what: str) -> str:
 def _is_member(caller: Caller, code: int | None) -> bool:
     """Whether it asks for an organisation what concerns that."""
     return caller.kind == "member" and caller.own(code)
+
+
+def is_own(caller: Caller, item: Mapping[str, Any]) -> bool:
+    """Whether the caller may see an item that its own organisation has sent."""
+    return _is_member(caller, _about(item)[1])
 
 
 def _known_to_all(caller: Caller, kind: str) -> bool:
