@@ -1,4 +1,5 @@
-"""``python -m tests.soak``: four weeks of a province, then faults for as long as one likes.
+"""``python -m tests.soak``: four weeks of a province, then faults for as long as one likes; with
+``--http`` its worst minute, served, for as long.
 
 Each round has a seed of its own, which is printed with what it found; the same seed makes the same
 round (kills hit other instants: those are the machine's). Exit code 0: nothing was found.
@@ -9,6 +10,7 @@ Invariant: a finding ends the soak with its seed, and the files it was found in 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import secrets
 import shutil
@@ -30,13 +32,21 @@ from faults.offices_killed import KilledOffices
 from faults.readers import EXPECTED, monsters, mutate, readers
 from faults.signed import signed_mutants
 from soak.month import Month
+from soak.served import Options, Served
+from soak.verdict import CHART
 
+from benchmarks.figures import machine
 from tallystick.contracts.kit.reasons import LedgerReason
 from tallystick.ledger.ledger import Ledger
 from tallystick.node import rules
 
 AUDIT_EVERY = 20
 """Kills between two replays of everything."""
+
+KILLS = 200
+FLAT_MINUTES_MIN = 10
+"""Caches are full by then: memory may grow no more."""
+RESULTS = Path("benchmarks") / "results"
 
 Round = Callable[[Path, int], Counter[str]]
 
@@ -112,7 +122,9 @@ class Soak:
     """Kills until there are enough, then the other faults in turn until the time is up."""
 
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
-        self.kills: int = options.kills
+        self.options = options
+        self.kills: int = KILLS if options.kills is None else options.kills
+        self.minutes: float = options.minutes
         self.bills: int = options.bills
         self.days: int = options.days
         self.end = time.monotonic() + options.minutes * 60
@@ -175,20 +187,51 @@ class Soak:
         return "\n".join(f"{name:{width}}  {n:>10,}" for name, n in self.counted.items())
 
 
-def main(arguments: list[str]) -> int:
+class Serving(Soak):
+    """The worst minute over HTTP, for as long as one likes."""
+
+    def run(self) -> None:
+        made = Options(
+            seconds=int(self.minutes * 60),
+            rate=self.options.rate,
+            workers=self.options.workers,
+            kills=self.options.kills or 0,
+            flat=self.minutes >= FLAT_MINUTES_MIN,
+        )
+        served = Served(self.folder, self.seed, made, self._say)
+        try:
+            verdict = served.run()
+        finally:
+            self.counted.update(served.counted)
+        print(f"\n{verdict.text()}\n\n{json.dumps(machine())}\n", flush=True)
+        shutil.copy(self.folder / CHART, self.options.chart)
+        assert not verdict.missed, verdict.missed
+
+
+def arguments_of(arguments: list[str]) -> argparse.Namespace:
+    """What was asked for."""
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60, help="at least so long (60)")
-    parser.add_argument("--kills", type=int, default=200, help="kill -9, how many times (200)")
+    parser.add_argument("--kills", type=int, help="kill -9, how many times (200; with --http 0)")
     parser.add_argument(
         "--bills", type=int, default=350_000, help="of four weeks of a province; 0: none (350,000)"
     )
     parser.add_argument("--days", type=int, default=28, help="in which they are issued (28)")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32), help="by chance")
     parser.add_argument("--dir", type=Path, help="where to work; a temporary folder otherwise")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--http", action="store_true", help="the worst minute, served, instead")
+    parser.add_argument("--rate", type=int, default=300, help="bills a second with --http (300)")
+    parser.add_argument("--workers", type=int, default=2, help="of the server with --http (2)")
+    parser.add_argument("--chart", type=Path, default=RESULTS / CHART, help="where it goes")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    options = arguments_of(arguments)
     logging.getLogger("tallystick").setLevel(logging.CRITICAL + 1)
     folder = options.dir or Path(tempfile.mkdtemp(prefix="tallystick-soak-"))
-    soak = Soak(options, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    soak = (Serving if options.http else Soak)(options, folder)
     print(f"seed {soak.seed}, in {folder}", flush=True)
     try:
         soak.run()

@@ -1,4 +1,4 @@
-"""A member's receiver of hooks in a soak: verifies what comes, and is dead for a while now and then.
+"""A member's receiver of hooks in a soak: verifies what comes, and is dead now and then.
 
 Dead in one of three ways, in turn: it says 503, it says nothing for long, it does not listen.
 
