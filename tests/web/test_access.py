@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -123,8 +123,10 @@ def test_a_full_disk_stops_reading_until_there_is_room(
 ) -> None:
     size = log._db.execute("PRAGMA page_count").get
     log._db.execute(f"PRAGMA max_page_count = {size}")
-    for _ in range(2_000):
-        log.note(BILL, HOSPITAL, "issuer")
+    noted = 0
+    with suppress(Busy, DiskFull):  # its own thread may find the disk full before we do
+        for noted in range(1, 2_001):
+            log.note(BILL, HOSPITAL, "issuer")
     with pytest.raises(DiskFull):
         log.flush()
     deadline = time.monotonic() + 10
@@ -135,7 +137,7 @@ def test_a_full_disk_stops_reading_until_there_is_room(
     log._db.execute("PRAGMA max_page_count = 1000000")
     log.flush()
     log.note(BILL, HOSPITAL, "issuer")
-    assert len(log.of_bill(BILL)) >= 2_001
+    assert len(log.of_bill(BILL)) >= noted
     assert [each.levelname for each in caplog.records] == ["ERROR"]
 
 

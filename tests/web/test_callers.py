@@ -148,7 +148,14 @@ def test_nobody_and_nonsense(world: World) -> None:
     assert world.refusal(both) == WebReason.SIGNATURE
 
 
-@pytest.mark.parametrize("name", ["hospital/root", "log", "nobody"])
+def test_the_operators_log_key_asks_for_its_own_ledger_and_nothing_else(world: World) -> None:
+    caller = world.caller("log")
+    assert (caller.kind, caller.org, caller.own()) == ("log", None, True)
+    assert world.allows(caller, LEDGER_READ)
+    assert not world.allows(caller, BILLS_READ)
+
+
+@pytest.mark.parametrize("name", ["hospital/root", "nobody"])
 def test_other_keys_ask_nothing(world: World, name: str) -> None:
     assert world.refusal(world.sent(name)) == WebReason.KEY
 
