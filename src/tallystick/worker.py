@@ -39,7 +39,7 @@ from tallystick.vault.letterbox import TEXTS as LETTER_TEXTS
 from tallystick.vault.letterbox import LetterBox
 from tallystick.web import ledger_api, passes_api
 from tallystick.web.access import AccessLog
-from tallystick.web.app import make_app
+from tallystick.web.app import Ahead, make_app
 from tallystick.web.attempts import Attempts
 from tallystick.web.callers import Door
 from tallystick.web.config import Config
@@ -72,6 +72,11 @@ from tallystick.web.viewers import follower, hook_owner
 ENDPOINTS: Sequence[Endpoint] = (*ledger_api.ENDPOINTS, *bills_api.ENDPOINTS)
 """Those that stand on the ledger alone."""
 EVENTS = combine({"bills": BILLS_EVENTS, "members": MEMBERS_EVENTS})
+ASKED_MOST = (
+    "/api/v1/transactions",
+    "/api/v1/bills/{code:int}/{number:int}/status",
+)
+"""Found before the router looks."""
 COUNT_SECONDS = 1.0
 PUBLIC = frozenset({"/api/v1/openapi.json", "/api/v1/health", "/checkpoint"}) | {
     each.path for each in ENDPOINTS if each.access is Access.PUBLIC
@@ -149,21 +154,19 @@ class Worker:
         self.source = EventSource(self.ledger.view, EVENTS, published=self._published, clock=clock)
         self.streams = Streams(self.source, follower)
         self.link.on_change.append(self.streams.wake)
-        self.app = Options(
-            make_app(
-                self.service,
-                [*ENDPOINTS, *self._endpoints()],
-                self.problems,
-                fault=self.logs.fault,
-                version=version("tallystick"),
-                routes=[
-                    *tile_routes(self._read_tile, self._checkpoint),
-                    *portal_routes(),
-                    *verifier_routes(texts),
-                ],
-            ),
-            is_public,
+        app = make_app(
+            self.service,
+            [*ENDPOINTS, *self._endpoints()],
+            self.problems,
+            fault=self.logs.fault,
+            version=version("tallystick"),
+            routes=[
+                *tile_routes(self._read_tile, self._checkpoint),
+                *portal_routes(),
+                *verifier_routes(texts),
+            ],
         )
+        self.app = Ahead(Options(app, is_public), app.routes, ASKED_MOST)
 
     def _endpoints(self) -> list[Endpoint]:
         """Those that stand on something of this worker's own."""

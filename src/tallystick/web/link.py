@@ -48,6 +48,7 @@ class Link(asyncio.Protocol):
         self._frames = Unpacker()
         self._transport: asyncio.Transport | None = None
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
+        self._asked: list[bytes] = []
         self._number = 0
         self.notes: OrderedDict[int, Known] = OrderedDict()
         """By size of the log, the smallest first."""
@@ -85,9 +86,16 @@ class Link(asyncio.Protocol):
         self._number += 1
         waiting = asyncio.get_running_loop().create_future()
         self._waiting[self._number] = waiting
-        self._write(pack(kind, self._number, payload))
+        self._asked.append(pack(kind, self._number, payload))
+        if len(self._asked) == 1:
+            asyncio.get_running_loop().call_soon(self._send_asked)
         answer: bytes = await waiting
         return answer
+
+    def _send_asked(self) -> None:
+        """What requests that came together ask goes out together."""
+        asked, self._asked = self._asked, []
+        self._write(b"".join(asked))
 
     # ----------------------------------------------------------------------- notes, moments
 

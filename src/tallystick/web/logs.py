@@ -14,6 +14,7 @@ import ipaddress
 import sys
 import traceback
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import TextIO
 
@@ -109,6 +110,7 @@ def method_of(exchange: Exchange) -> str:
     return exchange.method if exchange.method in _METHODS else "other"
 
 
+@lru_cache(maxsize=1_024)
 def network_of(address: str) -> str:
     """What is left of a client's address: the provider's network."""
     try:
