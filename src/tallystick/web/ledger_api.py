@@ -290,11 +290,14 @@ def kind_of(ask: Ask, name: str) -> type[Row]:
 
 async def _proven_row(ask: Ask, key: Key, text: str) -> Response:
     moment, known = await ask.service.proven(-1, PROOF_SECONDS)
+    kind = kind_of(ask, ask.path["kind"])
     with moment.lock:
         view = moment.view
-        ask.service.readers.row(
-            view, ask.caller, view.get(key, kind_of(ask, ask.path["kind"])), text
-        )
+        try:
+            ask.service.readers.row(view, ask.caller, view.get(key, kind), text)
+        except Rejected as refusal:
+            if refusal.reason is not WebReason.NOT_FOUND:
+                raise  # to whom its absence may be said, it is proven
         proof = state_document(view.state_proof(key, text), known.note)
     return answer(RowAnswer(row=proof.state.row, proof=proof))
 
