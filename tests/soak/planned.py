@@ -16,6 +16,7 @@ from random import Random
 from typing import Any, Literal, NamedTuple
 
 from bodies import OUTPATIENT
+from province import ISSUER_ACTIONS, REIMBURSER_ACTIONS
 
 from tallystick.contracts.bills.items.bills import Allot, Block, DefineType, Issue, Reverse
 from tallystick.contracts.bills.items.claims import (
@@ -148,7 +149,9 @@ def type_rules(reversal_wait_seconds: int) -> TypeRules:
 
 def make_genesis(founded_at: int, keepers: Sequence[FoundingKeeper] = ()) -> bytes:
     """Finance, hospitals, insurers; the clock of the plan."""
-    granted = [("finance", ["*"]), *((each, ["bills.*"]) for each in (*HOSPITALS, *INSURERS))]
+    granted = [("finance", ["*"])]
+    granted += [(each, list(ISSUER_ACTIONS)) for each in HOSPITALS]
+    granted += [(each, list(REIMBURSER_ACTIONS)) for each in INSURERS]
     return encode(
         Genesis(
             format="tallystick/genesis/v1",

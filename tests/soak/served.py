@@ -292,6 +292,7 @@ class Served:
         self.counted["reads"] = sum(self._watched.reads.values())
         self.counted["deliveries"] = self._watched.deliveries
         self.counted["deliveries repeated"] = self._watched.repeated
+        self.counted["statuses of an earlier moment"] = self._watched.earlier
         self.counted["deliveries turned away"] = self._watched.turned_away
         return Verdict(
             self.folder,

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import httpx2
 import uvloop
@@ -51,7 +51,22 @@ class Watched(Record):
     deliveries: int
     repeated: int
     turned_away: int
+    earlier: int
+    """Statuses of a moment before the bill."""
     failure: str = ""
+
+
+class Known(NamedTuple):
+    """A bill that was told of, and the index of its entry."""
+
+    code: int
+    number: int
+    entry: int
+
+    @property
+    def path(self) -> str:
+        """Of the API."""
+        return f"/api/v1/bills/{self.code}/{self.number}"
 
 
 class Watchers:
@@ -66,8 +81,8 @@ class Watchers:
         self.last = {each.name: -1 for each in HOOKS}
         """Of each hook, the newest event that is for it, as the stream of all says."""
         self.followers: dict[str, AsyncFollower] = {}
-        self.bills: list[tuple[int, int]] = []
-        self.count = 0
+        self.bills: list[Known] = []
+        self.count = self.earlier = 0
         self.times = {name: array("d") for name in self._questions()}
         """When a question was answered, and after how many seconds."""
         self.failure = ""
@@ -130,13 +145,13 @@ class Watchers:
         for about in event.about:
             if about.type == "bill.issued":
                 code, _, number = about.ids["bill"].partition(":")
-                self._keep((int(code), int(number)))
+                self._keep(Known(int(code), int(number), event.index))
 
     def _is_for(self, feed: Feed, word: str, ids: dict[str, str]) -> bool:
         own = feed.org == "finance" or ids.get("issuer") == feed.org
         return own and word in feed.wanted.types
 
-    def _keep(self, bill: tuple[int, int]) -> None:
+    def _keep(self, bill: Known) -> None:
         """A fair sample of all."""
         self.count += 1
         if len(self.bills) < SAMPLE:
@@ -146,7 +161,7 @@ class Watchers:
 
     # --------------------------------------------------------------------------------- asking
 
-    def _questions(self) -> dict[str, Callable[[int, int], Awaitable[None]]]:
+    def _questions(self) -> dict[str, Callable[[Known], Awaitable[None]]]:
         return {
             "bill": self._bill,
             "status": self._status,
@@ -168,8 +183,8 @@ class Watchers:
             for _ in range(asked, due):
                 if self.bills:
                     name, work = questions[self.chance.randrange(len(questions))]
-                    code, number = self.bills[self.chance.randrange(len(self.bills))]
-                    task = asyncio.create_task(self._guarded(self._timed(name, work(code, number))))
+                    bill = self.bills[self.chance.randrange(len(self.bills))]
+                    task = asyncio.create_task(self._guarded(self._timed(name, work(bill))))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
             asked = due
@@ -183,59 +198,64 @@ class Watchers:
     async def _ask(self, org: str, call: Call[T]) -> T:
         return await self.clients[org].run(call, deadline_seconds=ASK_SECONDS_MAX)
 
-    def _issuer(self, number: int) -> str:
-        return HOSPITALS[hospital_of(number)]
+    def _issuer(self, bill: Known) -> str:
+        return HOSPITALS[hospital_of(bill.number)]
 
-    async def _bill(self, code: int, number: int) -> None:
-        path = f"/api/v1/bills/{code}/{number}"
-        call = Call("GET", path, lambda data: parse(data, dict[str, Any]), signed=True)
-        said = await self._ask(self._issuer(number), call)
-        self._same(said["row"]["amounts"]["total"], number)
+    async def _bill(self, bill: Known) -> None:
+        call = Call("GET", bill.path, lambda data: parse(data, dict[str, Any]), signed=True)
+        said = await self._ask(self._issuer(bill), call)
+        self._same(said["row"]["amounts"]["total"], bill.number)
 
-    async def _status(self, code: int, number: int) -> None:
-        path = f"/api/v1/bills/{code}/{number}/status"
-        call = Call("GET", path, bytes, (("wait", "10"),), signed=True, wait_seconds=10)
-        data = await self._ask("finance", call)
-        found = self.verifier.status(data, now=now(), about=format_bill_id(code, number))
-        assert found.row is not None, "a status without its row"
-        self._same(found.row["amounts"]["total"], number)
+    async def _status(self, bill: Known) -> None:
+        """Of a moment that may be older than what another process told of, and then says so."""
+        call = Call(
+            *("GET", f"{bill.path}/status", bytes, (("wait", "10"),)), signed=True, wait_seconds=10
+        )
+        about = format_bill_id(bill.code, bill.number)
+        found = self.verifier.status(await self._ask("finance", call), now=now(), about=about)
+        if found.row is None:
+            assert found.absent and found.size <= bill.entry, f"{about} is not there"
+            self.earlier += 1
+        else:
+            self._same(found.row["amounts"]["total"], bill.number)
 
-    async def _receipt(self, code: int, number: int) -> None:
-        call = wire.bill_receipt(code, number, status=True, wait_seconds=10)
-        data = await self._ask(self._issuer(number), call)
-        about = format_bill_id(code, number)
+    async def _receipt(self, bill: Known) -> None:
+        call = wire.bill_receipt(bill.code, bill.number, status=True, wait_seconds=10)
+        data = await self._ask(self._issuer(bill), call)
+        about = format_bill_id(bill.code, bill.number)
         found = self.verifier.receipt(data, status=True, now=now(), about=about)
         assert found.item is not None, "a receipt without its item"
-        self._same(found.item["total"], number)
+        self._same(found.item["total"], bill.number)
 
-    async def _row(self, code: int, number: int) -> None:
-        row_id = allotment_id(code, BLUE_LEVEL, blue_first(hospital_of(number)))
+    async def _row(self, bill: Known) -> None:
+        row_id = allotment_id(bill.code, BLUE_LEVEL, blue_first(hospital_of(bill.number)))
         said = await self._ask("finance", wire.row(Allotment.KIND, row_id, proof=True))
         assert said.proof is not None, "a row without its proof"
         found = self.verifier.state(encode(said.proof), now=now())
         assert found.row is not None, "an allotment that is not there"
-        assert found.row["holder"] == self._issuer(number)
+        assert found.row["holder"] == self._issuer(bill)
 
-    async def _slots(self, code: int, number: int) -> None:
-        said = await self._ask(self._issuer(number), wire.slots(code, number, number + 20))
+    async def _slots(self, bill: Known) -> None:
+        call = wire.slots(bill.code, bill.number, bill.number + 20)
+        said = await self._ask(self._issuer(bill), call)
         rows = [parse(bytes(each), dict[str, Any]) for each in said.rows]
         assert rows, "no slots"
         for row in rows:
             self._same(row["amounts"]["total"], int(row["id"].partition(":")[2]))
 
-    async def _head(self, code: int, number: int) -> None:
+    async def _head(self, bill: Known) -> None:
         said = await self._ask("finance", wire.head())
-        assert said.size >= self.setting.begins
+        assert said.size > bill.entry
         assert (await self._ask("finance", wire.checkpoint())).startswith(b"example/soak")
 
-    async def _check_right(self, code: int, number: int) -> None:
-        await self._check(code, number, self.book.total(number), {"good", "not_good"})
+    async def _check_right(self, bill: Known) -> None:
+        await self._check(bill, self.book.total(bill.number), {"good", "not_good"})
 
-    async def _check_wrong(self, code: int, number: int) -> None:
-        await self._check(code, number, self.book.total(number) + 1, {"differs"})
+    async def _check_wrong(self, bill: Known) -> None:
+        await self._check(bill, self.book.total(bill.number) + 1, {"differs"})
 
-    async def _check(self, code: int, number: int, total: int, good: set[str]) -> None:
-        held = encode({"code": code, "number": number, "total": total})
+    async def _check(self, bill: Known, total: int, good: set[str]) -> None:
+        held = encode({"code": bill.code, "number": bill.number, "total": total})
         call = Call("POST", "/api/v1/bills/check", lambda d: parse(d, dict[str, Any]), body=held)
         said = await self._ask("finance", call)
         assert said["verdict"] in good, said
@@ -246,8 +266,10 @@ class Watchers:
     # ---------------------------------------------------------------------------------- the end
 
     async def _finish(self) -> None:
-        line = await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
-        word, _, size = line.partition(" ")
+        told = asyncio.Event()
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), told.set)
+        await told.wait()  # no thread that would wait for ever
+        word, _, size = sys.stdin.readline().partition(" ")
         if word != "finish":
             raise ValueError("whoever started this is gone")
         await self.receiver.live()
@@ -279,6 +301,7 @@ class Watchers:
             deliveries=self.receiver.deliveries,
             repeated=self.receiver.repeated,
             turned_away=self.receiver.turned_away,
+            earlier=self.earlier,
             failure=self.failure,
         )
         (self.folder / "watched.json").write_bytes(encode(watched))
