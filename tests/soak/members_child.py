@@ -27,7 +27,7 @@ from random import Random
 from typing import Any, NamedTuple, TypeVar
 
 from soak.planned import COMING, HOSPITALS, INSURERS, Planned, blue_first, signer
-from soak.served_plan import REVERSAL_WAIT_SECONDS, Book, Setting, now, read_setting
+from soak.served_plan import Book, Setting, now, read_setting
 
 from tallystick.client.batching import Batcher
 from tallystick.client.history import History
@@ -213,7 +213,7 @@ class Members:
     def _then(self, each: Planned, names: Sequence[str], seconds: float) -> None:
         """What is left to be done with a bill, from so many seconds on."""
         if names and not names[0]:
-            self._then(each, names[1:], REVERSAL_WAIT_SECONDS + 2.0)
+            self._then(each, names[1:], self.setting.reversal_wait + 2.0)
         elif names:
             with self._lock:
                 entry = time.monotonic() + seconds, next(self._turns), names[0], each, names[1:]

@@ -50,6 +50,8 @@ KEEPER_EVERY = 600
 """Seconds in which the keeper that is not required is away once, for a fifth of them."""
 BACKUP_EVERY = 300
 DEAD_EVERY = 120
+REVERSAL_WAIT_MAX = 45
+"""Seconds: who answers in time does so though the server was killed meanwhile."""
 CALM_SECONDS = 5.0
 """After a kill, once requests are answered again, until latencies count as undisturbed."""
 FOLLOW_SECONDS_MAX = 120
@@ -87,7 +89,8 @@ class Served:
     def run(self) -> Verdict:
         """All of it, and what it came to."""
         at = now()
-        opened = found(self.node, self.seed, at)
+        reversal_wait = min(max(self.options.seconds // 2, 8), REVERSAL_WAIT_MAX)
+        opened = found(self.node, self.seed, at, reversal_wait)
         (self.node / "tally.toml").write_text(CONFIG.format(workers=self.options.workers))
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -95,6 +98,7 @@ class Served:
             url=self.url, seed=self.seed, network=opened.trust.network, trust=opened.trust,
             begins=opened.size, mandates_until=mandates_until(at), rate=self.options.rate,
             seconds=self.options.seconds, reads=self.options.reads,
+            reversal_wait=reversal_wait,
             dead_every=min(DEAD_EVERY, max(self.options.seconds // 2, 6)),
         )  # fmt: skip
         path = self.folder / "setting.json"

@@ -38,8 +38,6 @@ from tallystick.protocol.genesis import FoundingKeeper
 from tallystick.protocol.trust import TrustedKeeper, TrustPolicy
 from tallystick.protocol.values import Digest
 
-REVERSAL_WAIT_SECONDS = 6
-"""Some refunds wait for an insurer that never answers."""
 KEEPERS = {"keeper/finance": "finance", "keeper/insurer": INSURERS[0]}
 """Name and organisation; the first is required, the second may be away."""
 DAY = 86_400
@@ -62,6 +60,8 @@ class Setting(Record):
     """For so long."""
     reads: int
     """Questions a second."""
+    reversal_wait: int
+    """Seconds; some refunds wait for an insurer that never answers."""
     dead_every: int
     """The receiver of hooks is dead for a while, once in so many seconds."""
 
@@ -125,7 +125,7 @@ def hospital_of(number: int) -> int:
     return (number - 1) // BLUE_EACH
 
 
-def found(folder: Path, seed: int, at: int) -> Opened:
+def found(folder: Path, seed: int, at: int, reversal_wait: int) -> Opened:
     """A ledger with its type, numbers, mandates; keys and trust beside it."""
     keepers = [
         FoundingKeeper(name=name, org=org, key=signer(name).public_key)
@@ -142,7 +142,7 @@ def found(folder: Path, seed: int, at: int) -> Opened:
         write_new(key_file(folder, name), encode(key))
     with Node.open(folder, signer("log")) as node:
         book = Book(seed, node.network)
-        for step in _opening(book, at):
+        for step in _opening(book, at, reversal_wait):
             outcomes = node.submit(step.data).result(30).outcomes
             assert set(outcomes) == {"accepted"}, outcomes
         policy = trust(node)
@@ -150,9 +150,9 @@ def found(folder: Path, seed: int, at: int) -> Opened:
         return Opened(policy, node.ledger.head.size)
 
 
-def _opening(book: Book, at: int) -> list[Step]:
+def _opening(book: Book, at: int, reversal_wait: int) -> list[Step]:
     chance = Random(f"{book.seed}/opening")
-    steps = [book.define(chance, at, at - DAY, type_rules(REVERSAL_WAIT_SECONDS))]
+    steps = [book.define(chance, at, at - DAY, type_rules(reversal_wait))]
     for code in sorted({code_at(at), code_at(at + DAY)}):
         steps += book.numbers(chance, at, code)
         blocks = [

@@ -98,7 +98,8 @@ def _read_lock(ctx: Context, item: items.OfClaim) -> tuple[Bill, records.Lock]:
     if held_by is None or held_by.who != claimant(item.claim, ctx.sender, item.terms):
         raise Rejected(BillsReason.LOCK_NOT_OWNER, "no lock of this claim", path="claim")
     if records.live_lock(bill, ctx.block_time) is None:
-        raise Rejected(BillsReason.LOCK_EXPIRED, f"it stood until {held_by.until}", path="bill")
+        ended = min(held_by.until, bill.reversing or held_by.until)  # instants sort as text
+        raise Rejected(BillsReason.LOCK_EXPIRED, f"it stood until {ended}", path="bill")
     return bill, held_by
 
 
