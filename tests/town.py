@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx2
 from acts import founder
-from offices import HOSPITAL, VAULT_KEY, signer
+from offices import ARCHIVE_KEY, HOSPITAL, VAULT_KEY, signer
 from served import INSURER, RealCity, now, serving
 
 from tallystick.apps.bills.access import Shown, show
@@ -37,9 +37,10 @@ from tallystick.contracts.bills.records.claims import Terms
 from tallystick.contracts.kit.grants import find_grant
 from tallystick.contracts.members.actions.keepers import AddKeeper
 from tallystick.contracts.members.actions.orgs import Suspend
-from tallystick.keyring import KeySigner, signer_from_seed
+from tallystick.durable import write_new
+from tallystick.keyring import VAULT, KeyFile, KeySigner, signer_from_seed, vault_key_from_seed
 from tallystick.node import FEED, open_keeper
-from tallystick.protocol.canonical import replace
+from tallystick.protocol.canonical import encode, replace
 from tallystick.protocol.keys import Signer
 from tallystick.protocol.transaction import Item, sign_transaction
 from tallystick.protocol.trust import TrustedKeeper, TrustPolicy
@@ -258,7 +259,7 @@ class TownCity(RealCity):
 
     def populate(self) -> tuple[list[Body], list[Issued], Issued]:
         """Bills whose bodies finance has archived; one is claimed, one reversed."""
-        drafts = [self.draft(seed) for seed in range(1, BILLS + 1)]
+        drafts = [self.draft(seed, check_code=f"Ab{seed:04}") for seed in range(1, BILLS + 1)]
         with self.office() as office, self.archive() as archive:
             issued = office.issue(drafts)
             assert all(each.accepted for each in issued), issued
@@ -290,6 +291,14 @@ class TownCity(RealCity):
             finally:
                 done.set()
                 thread.join()
+
+
+def with_archive(folder: Path, more: str = "") -> str:
+    """Settings by which check code and payer's name are compared with finance's archive."""
+    path, key = folder / "archive.key.json", vault_key_from_seed(ARCHIVE_KEY)
+    file = KeyFile(format=VAULT, name="archive", public=key.public_key, secret=key.secret)
+    write_new(path, encode(file))
+    return f'{TWO_WORKERS}[check]\narchive = "{folder}/archive"\nkey_file = "{path}"\n{more}'
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 from hashlib import blake2b
 from pathlib import Path
 
@@ -31,7 +32,7 @@ _SCHEMA = """
 
 
 class Attempts:
-    """One worker's connection."""
+    """One worker's connection, for any thread."""
 
     def __init__(self, path: Path) -> None:
         """Open the file, making it if there is none."""
@@ -47,31 +48,43 @@ class Attempts:
             for (salt,) in self._db.execute("SELECT value FROM salt"):
                 self._salt: bytes = salt
         self._hour = 0
+        self._lock = threading.Lock()
 
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
 
-    def check(self, name: str, at: int, most: int) -> None:
-        """Refuse whoever has tried `most` times within this hour; `at`: Unix seconds."""
-        hour = at // HOUR_SECONDS
-        with self._naming:
-            for (count,) in self._db.execute(
-                "SELECT count FROM tried WHERE name = ? AND hour = ?", (self._hidden(name), hour)
-            ):
-                if count >= most:
-                    raise Rejected(WebReason.CROWDED, f"{most} an hour")
+    @property
+    def kept(self) -> int:
+        """How many names are known of this hour or one before."""
+        with self._lock, self._naming:
+            ((count,),) = self._db.execute("SELECT count(*) FROM tried")
+        return int(count)
 
-    def count(self, name: str, at: int) -> None:
-        """One attempt more."""
+    def take(self, name: str, at: int, most: int) -> None:
+        """One attempt more, or `Rejected`: there were `most` within this hour. `at`: Unix seconds.
+
+        Taken before anybody knows how it ends, so many at a moment are no more than one by one.
+        """
         hour = at // HOUR_SECONDS
-        with self._naming, self._db:
+        with self._lock, self._naming, self._db:
             if hour != self._hour:
                 self._db.execute("DELETE FROM tried WHERE hour < ?", (hour,))
                 self._hour = hour
             self._db.execute(
-                "INSERT INTO tried VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1",
-                (self._hidden(name), hour),
+                "INSERT INTO tried VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1 "
+                "WHERE count < ?",
+                (self._hidden(name), hour, most),
+            )
+            if not self._db.changes():
+                raise Rejected(WebReason.CROWDED, f"{most} an hour")
+
+    def give_back(self, name: str, at: int) -> None:
+        """That one does not count after all."""
+        with self._lock, self._naming, self._db:
+            self._db.execute(
+                "UPDATE tried SET count = count - 1 WHERE name = ? AND hour = ?",
+                (self._hidden(name), at // HOUR_SECONDS),
             )
 
     def _hidden(self, name: str) -> bytes:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from starlette.responses import Response
 
-from tallystick.apps.bills.access import reads_of
+from tallystick.apps.bills.access import by_grant, forbidden, reads_of
 from tallystick.apps.bills.holder_log import Touched
 from tallystick.apps.bills.readers import is_own
 from tallystick.contracts.bills.records.bills import (
@@ -28,6 +28,7 @@ from tallystick.contracts.bills.records.bills import (
 from tallystick.contracts.bills.views.bills import (
     Accounting,
     account,
+    acts_for,
     find_allotment,
     find_bill,
     is_acknowledged,
@@ -263,6 +264,7 @@ def bills(ask: Ask) -> Response:
     query, service = ask.query, ask.service
     limit, found, looked = query.limit or BILLS_MAX, list[dict[str, Any]](), query.after
     with service.view() as view:
+        _check_issuer(ask, view)
         offset = view.genesis.utc_offset_seconds
         for n, each in enumerate(_bills_of(view, query.code, query.issuer, query.after)):
             if len(found) == limit or n == LOOKED_MAX:
@@ -272,6 +274,16 @@ def bills(ask: Ask) -> Response:
                 service.readers.row(view, ask.caller, each, f"{Bill.KIND}/{each.id}")
                 found.append(builtins(each))
     return answer(BillsAnswer(bills=found))
+
+
+def _check_issuer(ask: Ask, view: View) -> None:
+    """The caller may list these, so that nobody else learns how many there are."""
+    caller, query = ask.caller, ask.query
+    own = caller.kind == "member" and caller.own(query.code)
+    if own and acts_for(view, caller.org, query.issuer):
+        return
+    if not by_grant(view, caller, query.code, ask.service.clock()):
+        raise forbidden(caller, f"bills of {query.issuer}")
 
 
 def _bills_of(view: View, code: int, issuer: str, after: int) -> Iterator[Bill]:
@@ -306,10 +318,12 @@ def allotment(ask: Ask) -> Response:
     """The accounting of a range 核销: where each of its numbers is."""
     path = ask.path
     with ask.service.view() as view:
-        row = find_allotment(view, path["code"], path["level"], path["first"])
+        code, level, first = path["code"], path["level"], path["first"]
+        row = find_allotment(view, code, level, first)
+        key = f"{Allotment.KIND}/{code}/{level}/{first:010}"
+        ask.service.readers.row(view, ask.caller, row, key)
         if row is None:
             raise Rejected(WebReason.NOT_FOUND, "there is no such range")
-        ask.service.readers.row(view, ask.caller, row, f"{Allotment.KIND}/{row.id}")
         return answer(account(view, row))
 
 

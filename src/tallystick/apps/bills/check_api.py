@@ -35,6 +35,7 @@ from tallystick.vault import Archive
 from tallystick.web.attempts import Attempts
 from tallystick.web.endpoint import Access, Ask, Endpoint, answer
 from tallystick.web.exchange import exchange_of
+from tallystick.web.gate import client_of
 from tallystick.web.reasons import WebReason
 
 Compared = Literal["match", "differs", "unchecked"]
@@ -135,28 +136,30 @@ class Checks:
         """Compare what somebody holds with what was issued."""
         held: Shown = ask.record
         now = ask.service.clock()
-        client = f"client {exchange_of(ask.request.scope).client}"
+        client = f"client {client_of(exchange_of(ask.request.scope).client)}"
         bill_id = format_bill_id(held.code, held.number)
-        self._attempts.check(client, now, self._asked_per_hour)
-        self._attempts.check(bill_id, now, self._wrong_per_hour)
         if held.check_code is None and held.total is None:
             raise Rejected(WebReason.MALFORMED, "say the total or the check code", path="total")
-        self._attempts.count(client, now)
+        self._attempts.take(client, now, self._asked_per_hour)
+        self._attempts.take(bill_id, now, self._wrong_per_hour)
         with ask.service.view() as view:
             found = self._compare(view, held, find_bill(view, bill_id), now)
-        if found.verdict == "differs":
-            self._attempts.count(bill_id, now)
+        if found.verdict != "differs":
+            self._attempts.give_back(bill_id, now)
         return answer(found)
 
     def _compare(self, view: View, held: Shown, bill: Bill | None, now: int) -> Checked:
+        """Looks for a body whether there is a bill or not, and says of one that is not archived yet
+        no more than of none: so that neither the time nor the answer tells which numbers are used.
+        """
         at = format_instant(view.head.at)
-        there = bill is not None and bill.bill_kind == "blue" and bill.entry is not None
-        if bill is None or not there:  # answered as a bill of which nothing fits
-            code: Compared = "differs" if held.check_code and self._find_body else "unchecked"
-            return _differs(at, code, "unchecked" if held.total is None else "differs")
         body = self._find_body(held.code, held.number) if self._find_body else None
-        code = _text(held.check_code, None if body is None else body.check_code or "")
+        code, total = self._nothing_fits(held)
+        if bill is None or bill.bill_kind != "blue" or bill.entry is None:
+            return _differs(at, code, total)
         total = _is(held.total, bill.amounts["total"])
+        if body is not None or total == "match":
+            code = _text(held.check_code, None if body is None else body.check_code or "")
         if "match" not in (code, total) or "differs" in (code, total):
             return _differs(at, code, total)
         day = _is(held.day, business_day(bill.issued_at, view.genesis.utc_offset_seconds))
@@ -179,6 +182,13 @@ class Checks:
             state=bill.state,
             archived=is_archived(view, bill),
             at=at,
+        )
+
+    def _nothing_fits(self, held: Shown) -> tuple[Compared, Compared]:
+        """What is answered of check code and total where there is nothing that they could match."""
+        return (
+            "differs" if held.check_code is not None and self._find_body else "unchecked",
+            "unchecked" if held.total is None else "differs",
         )
 
 
