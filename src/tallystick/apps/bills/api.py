@@ -46,6 +46,7 @@ from tallystick.contracts.bills.views.claims import (
 )
 from tallystick.contracts.kit.context import slot_key
 from tallystick.ledger.receipts import read_segment
+from tallystick.ledger.records import Segment
 from tallystick.ledger.view import View
 from tallystick.protocol.canonical import Meta, Record, builtins, decode, encode
 from tallystick.protocol.entry import ACCEPTED
@@ -165,7 +166,7 @@ class Refusal(Record):
 
 
 class RefusalsAnswer(Record):
-    """Refusals by entry; `after` goes on behind the last entry that was looked at."""
+    """Refusals by entry; whoever asks again from `after` on is told what was not looked at yet."""
 
     refusals: list[Refusal] = []
     after: Count
@@ -367,30 +368,33 @@ def outstanding(ask: Ask) -> Response:
 def refusals(ask: Ask) -> Response:
     """Items of the caller's that the ledger refused, and why, by entry."""
     org, query = own_org(ask), ask.query
-    limit, found, looked = query.limit or BILLS_MAX, list[Refusal](), query.after
+    limit, found = query.limit or BILLS_MAX, list[Refusal]()
     with ask.service.view() as view:
         end = min(view.head.size, query.after + ENTRIES_MAX)
-        for segment in view.segments(query.after, end):
-            parts, hashes, outcomes = read_segment(segment)
-            looked = segment.first + len(hashes)
+        for segment in _segments_from(view, query.after, end):
+            parts, _, outcomes = read_segment(segment)
+            end = max(end, segment.first + len(outcomes))
             if parts.header.sender != org:
                 continue
             for n, outcome in enumerate(outcomes):
-                if outcome != ACCEPTED and segment.first + n >= query.after:
-                    item = decode(bytes(parts.items[n]), dict[str, Any])
-                    if not is_own(ask.caller, item):
-                        continue
-                    found.append(
-                        Refusal(
-                            index=segment.first + n,
-                            action=parts.header.action,
-                            reason=outcome,
-                            item=item,
-                        )
-                    )
-            if len(found) >= limit:
-                return answer(RefusalsAnswer(refusals=found, after=looked))
-    return answer(RefusalsAnswer(refusals=found, after=max(looked, end)))
+                index = segment.first + n
+                if outcome == ACCEPTED or index < query.after:
+                    continue
+                item = decode(bytes(parts.items[n]), dict[str, Any])
+                if not is_own(ask.caller, item):
+                    continue
+                if len(found) == limit:
+                    return answer(RefusalsAnswer(refusals=found, after=index))
+                action = parts.header.action
+                found.append(Refusal(index=index, action=action, reason=outcome, item=item))
+    return answer(RefusalsAnswer(refusals=found, after=max(query.after, end)))
+
+
+def _segments_from(view: View, after: int, end: int) -> Iterator[Segment]:
+    """Transactions that have entries from `after` on: the first may have begun before."""
+    if after < end:
+        after = view.segment(after).first
+    yield from view.segments(after, end)
 
 
 def own_org(ask: Ask) -> str:
