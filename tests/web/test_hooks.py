@@ -242,6 +242,24 @@ def test_restarts_lose_nothing_and_ids_are_stable(site: Site) -> None:
     assert [each.id for each in receiver.taken] == list(ids)
 
 
+def test_a_process_that_knows_no_size_yet_tells_nothing_and_forgets_nothing(site: Site) -> None:
+    receiver = site.receiver()
+    receiver.status = [503]
+    site.hook(receiver, after=-1)
+    until(partial(has_noted, site, receiver.hook_id, 1))
+    size = site.world.published
+    site.world.published = 0
+    site.restart()
+    site.world.at += 10  # what was not taken is due
+    time.sleep(0.2)
+    site.world.published = size - 3  # a part of it is known again
+    time.sleep(0.2)
+    assert receiver.taken == []
+    site.world.publish()
+    until(lambda: receiver.indices == site.due())
+    assert receiver.taken[0].id == receiver.tries[0]
+
+
 def test_a_crash_between_answer_and_note_repeats_the_same_delivery(site: Site) -> None:
     """The file is put back to what it was before the answer came, as after a power cut."""
     receiver = site.receiver()

@@ -173,6 +173,8 @@ class Deliverer:
         """Send what is settled; the hook as it is afterwards, or None where it has to wait."""
         through = hook.through if hook.through is not None else hook.cursor
         events = await self._events(hook, through)
+        if events is None:
+            return None  # soon: a process that has just started knows of no size yet
         if events:
             error = await self._send(hook, through, events)
             if error:
@@ -181,13 +183,14 @@ class Deliverer:
         taken = replace(hook, cursor=through, through=None, tries=0, first_at=0, next_at=0, why="")
         return await self._change(hook, taken)
 
-    async def _events(self, hook: Hook, through: int) -> list[Event]:
+    async def _events(self, hook: Hook, through: int) -> list[Event] | None:
+        """All of them, or None while so much is not published: a part is never told."""
         found, reached = list[Event](), hook.cursor
         while reached < through:
             page = await self._read(hook, reached)
             found += [each for each in page.events if each.index <= through]
             if page.reached == reached:
-                break  # the log is shorter than it was: nothing is told of what is not there
+                return None
             reached = page.reached
         return found
 
