@@ -78,6 +78,8 @@ ASKED_MOST = (
 )
 """Found before the router looks."""
 COUNT_SECONDS = 1.0
+FIRST_NOTE_SECONDS_MAX = 2.0
+"""A node signs within a fraction of that; a keeper that has nothing yet answers without."""
 PUBLIC = frozenset({"/api/v1/openapi.json", "/api/v1/health", "/checkpoint"}) | {
     each.path for each in ENDPOINTS if each.access is Access.PUBLIC
 }
@@ -220,6 +222,7 @@ class Worker:
         tasks = [loop.create_task(self._end_with_the_node(stop)), loop.create_task(self._count())]
         with self._delivering():
             try:
+                await self._first_note(stop)
                 await self._serve(sock, stop)
             finally:
                 for task in tasks:
@@ -228,6 +231,13 @@ class Worker:
                 self.reads.close()
                 self.logs.flush()
                 self.ledger.close()
+
+    async def _first_note(self, stop: asyncio.Event) -> None:
+        """Who follows from now on begins at what is published: that has to be known."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + FIRST_NOTE_SECONDS_MAX
+        while not (self.link.published or stop.is_set()) and loop.time() < until:
+            await self.link.change(COUNT_SECONDS / 4)
 
     async def _serve(self, sock: socket.socket, stop: asyncio.Event) -> None:
         config = self._settings.config
