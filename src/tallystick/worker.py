@@ -39,11 +39,11 @@ from tallystick.vault.letterbox import TEXTS as LETTER_TEXTS
 from tallystick.vault.letterbox import LetterBox
 from tallystick.web import ledger_api, passes_api
 from tallystick.web.access import AccessLog
-from tallystick.web.app import Ahead, make_app
+from tallystick.web.app import DOCUMENT_PATH, Ahead, make_app
 from tallystick.web.attempts import Attempts
 from tallystick.web.callers import Door
 from tallystick.web.config import Config
-from tallystick.web.endpoint import Access, Endpoint
+from tallystick.web.endpoint import JSON, Access, Endpoint
 from tallystick.web.exchange import Exchange
 from tallystick.web.frames import SOCKET
 from tallystick.web.gate import Gate
@@ -55,6 +55,7 @@ from tallystick.web.link import Link
 from tallystick.web.logs import Log
 from tallystick.web.metrics import Counts
 from tallystick.web.nonces import NonceStore
+from tallystick.web.openapi import document, open_to_all
 from tallystick.web.options import Options
 from tallystick.web.outward import OutwardRules
 from tallystick.web.portal import portal_routes
@@ -65,6 +66,7 @@ from tallystick.web.revoked import Revoked
 from tallystick.web.server import serve
 from tallystick.web.service import Service
 from tallystick.web.sse import Streams
+from tallystick.web.tiles import PATHS as TILE_PATHS
 from tallystick.web.tiles import is_there, tile_routes
 from tallystick.web.verifier_page import verifier_routes
 from tallystick.web.viewers import follower, hook_owner
@@ -77,6 +79,12 @@ ASKED_MOST = (
     "/api/v1/bills/{code:int}/{number:int}/status",
 )
 """Found before the router looks."""
+PATHS = TILE_PATHS | {
+    DOCUMENT_PATH: open_to_all("get_openapi", JSON, "This document"),
+    "/": open_to_all("get_portal", "text/html", "Compare a bill with what was issued"),
+    "/verify": open_to_all("get_verifier", "text/html", "Verify a document in the browser"),
+}
+"""What is served beside the table."""
 COUNT_SECONDS = 1.0
 FIRST_NOTE_SECONDS_MAX = 2.0
 """A node signs within a fraction of that; a keeper that has nothing yet answers without."""
@@ -156,12 +164,14 @@ class Worker:
         self.source = EventSource(self.ledger.view, EVENTS, published=self._published, clock=clock)
         self.streams = Streams(self.source, follower)
         self.link.on_change.append(self.streams.wake)
+        table = [*ENDPOINTS, *self._endpoints()]
         app = make_app(
             self.service,
-            [*ENDPOINTS, *self._endpoints()],
+            table,
             self.problems,
             fault=self.logs.fault,
             version=version("tallystick"),
+            described=(DOCUMENT_PATH, encode(document(table, version("tallystick"), PATHS))),
             routes=[
                 *tile_routes(self._read_tile, self._checkpoint),
                 *portal_routes(),

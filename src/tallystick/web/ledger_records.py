@@ -130,7 +130,7 @@ class WaitQuery(Record):
 class ReceiptQuery(WaitQuery):
     """Which receipt."""
 
-    row: Annotated[str, Meta(max_length=200)] | None = None
+    row: Annotated[str, Meta(max_length=200, pattern=r"\A[^/]+/.+\Z")] | None = None
     """``<kind>/<id>`` of a row whose state is to be proven with it."""
 
 

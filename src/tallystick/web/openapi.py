@@ -7,7 +7,7 @@ See docs/spec/http.md.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tallystick.protocol.canonical import schemas
@@ -84,8 +84,10 @@ def statuses_of(each: Endpoint) -> dict[int, str]:
     return {status: STATUSES[status] for status in sorted(found)} | dict(each.answers)
 
 
-def document(endpoints: Sequence[Endpoint], version: str) -> dict[str, Any]:
-    """The document, as plain values."""
+def document(
+    endpoints: Sequence[Endpoint], version: str, more: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The document, as plain values; `more`: path items of what is served beside the table."""
     kinds = _kinds(endpoints)
     found, components = schemas(kinds, TEMPLATE)
     schema_of = dict(zip(kinds, found, strict=True))
@@ -103,7 +105,7 @@ def document(endpoints: Sequence[Endpoint], version: str) -> dict[str, Any]:
             "summary": "A ledger for public records",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": _plain(paths),
+        "paths": _plain(paths) | dict(more or {}),
         "components": {
             "schemas": _plain(shown) | {"Problem": PROBLEM},
             "responses": {str(status): _problem(status) for status in STATUSES},
@@ -117,6 +119,44 @@ def document(endpoints: Sequence[Endpoint], version: str) -> dict[str, Any]:
             },
         },
     }
+
+
+def open_to_all(
+    name: str,
+    media: str,
+    summary: str,
+    *,
+    parameters: Sequence[tuple[str, str]] = (),
+    missing: str | None = None,
+) -> dict[str, Any]:
+    """The path item of what anyone may GET: a page, a tile, a note.
+
+    `parameters`: names in the path and patterns; `missing`: the media type of its 404, if any.
+    """
+    done = {"description": "done", "content": {media: {"schema": _content(media, {})[1]}}}
+    usual: dict[str, Any] = {
+        str(status): {"$ref": f"#/components/responses/{status}"} for status in _ALWAYS
+    }
+    if missing is not None:
+        there = {missing: {"schema": {"type": "string"}}}
+        usual["404"] = {"description": STATUSES[404], "content": there}
+    operation = {
+        "operationId": name,
+        "summary": summary,
+        "tags": ["public"],
+        "parameters": [
+            {
+                "name": each,
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "pattern": pattern},
+            }
+            for each, pattern in parameters
+        ],
+        "responses": {"200": done} | usual,
+        "security": [],
+    }
+    return {"get": operation}
 
 
 def _kinds(endpoints: Sequence[Endpoint]) -> list[type[Any]]:

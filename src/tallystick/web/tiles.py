@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -19,6 +20,7 @@ from starlette.routing import Route
 from tallystick.protocol.errors import Malformed
 from tallystick.protocol.merkle import HASH_BYTES
 from tallystick.protocol.tiles import TILE_HEIGHT, TILE_WIDTH, TileId, tile_path
+from tallystick.web.openapi import open_to_all
 
 FULL_TILE_CACHE = "public, max-age=31536000, immutable"
 PARTIAL_TILE_CACHE = "public, max-age=86400, immutable"
@@ -88,6 +90,21 @@ def tile_routes(
     if checkpoint is not None:
         routes.append(Route("/checkpoint", serve_checkpoint, methods=["GET"]))
     return routes
+
+
+PATHS: dict[str, Any] = {
+    "/checkpoint": open_to_all(
+        "get_checkpoint", "text/plain", "The newest signed checkpoint", missing="text/plain"
+    ),
+    "/tile/{level}/{index}": open_to_all(
+        "get_tile",
+        "application/octet-stream",
+        "Hashes of the log, as C2SP lays them out; of a large log there is more of the path",
+        parameters=[("level", "^[0-9]{1,2}$"), ("index", "^[0-9]{3}$")],
+        missing="text/plain",
+    ),
+}
+"""For the API document."""
 
 
 def _not_there() -> Response:

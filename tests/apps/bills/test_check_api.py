@@ -218,7 +218,7 @@ def test_attempts_on_a_bill_are_counted_by_all_workers_at_a_moment(alone: Town) 
     for number in (held["number"], UNUSED - 2):
         wrong = held | {"total": held["total"] + 1, "number": number}
         with ThreadPoolExecutor(20) as pool:
-            answers = list(pool.map(lambda _, w=wrong: problem_of(ask(alone, w)), range(20)))  # type: ignore[misc]
+            answers = list(pool.map(lambda _, w=wrong: problem_of(ask(alone, w)), range(20)))
         assert answers.count((200, "")) == 3
         assert answers.count((429, "web.crowded")) == 17
     refused = ask(alone, held)
