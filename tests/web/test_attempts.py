@@ -1,4 +1,4 @@
-"""Attempts are counted by the hour, across processes and threads, and nobody is named in the file."""
+"""Attempts are counted by the hour, across processes and threads; the file names nobody."""
 
 from __future__ import annotations
 
