@@ -38,7 +38,7 @@ from tallystick.contracts.kit.grants import find_grant
 from tallystick.contracts.members.actions.keepers import AddKeeper
 from tallystick.contracts.members.actions.orgs import Suspend
 from tallystick.durable import write_new
-from tallystick.keyring import VAULT, KeyFile, KeySigner, signer_from_seed, vault_key_from_seed
+from tallystick.keyring import KeyFile, KeySigner, signer_from_seed, vault_key_from_seed
 from tallystick.node import FEED, open_keeper
 from tallystick.protocol.canonical import encode, replace
 from tallystick.protocol.keys import Signer
@@ -296,7 +296,9 @@ class TownCity(RealCity):
 def with_archive(folder: Path, more: str = "") -> str:
     """Settings by which check code and payer's name are compared with finance's archive."""
     path, key = folder / "archive.key.json", vault_key_from_seed(ARCHIVE_KEY)
-    file = KeyFile(format=VAULT, name="archive", public=key.public_key, secret=key.secret)
+    file = KeyFile(
+        format="tallystick/vault-key/v1", name="archive", public=key.public_key, secret=key.secret
+    )
     write_new(path, encode(file))
     return f'{TWO_WORKERS}[check]\narchive = "{folder}/archive"\nkey_file = "{path}"\n{more}'
 
