@@ -351,6 +351,20 @@ def test_what_holders_say(heard: Heard) -> None:
     assert (shown_event.sender, shown_event.about[0].type) == (None, "bill.bound")
 
 
+def test_who_relays_an_end_learns_the_act_that_it_named_and_not_whose_it_was(heard: Heard) -> None:
+    claims = Claims()
+    bill, who = claims.issue(1), claims.holder(1)
+    consent, mandate = claims.consent("insurer", bill), claims.mandate()
+    item = claims.acting.revoke_consent(consent, who)
+    claims.world.do("clinic", "bills.revoke", item)
+    assert seen(claims.world, "clinic", heard.event()) == {"consent.revoked": {"act": consent}}
+    item = claims.acting.revoke("mandate", mandate, who.wallet)
+    claims.world.do("hospital", "bills.revoke", item)
+    assert seen(claims.world, "hospital", heard.event()) == {"mandate.revoked": {"act": mandate}}
+    told = dict(heard.last())["mandate.revoked"]
+    assert seen(claims.world, "insurer", heard.event()) == {"mandate.revoked": told}
+
+
 def test_bindings_that_are_disputed(heard: Heard) -> None:
     claims = Claims()
     code = claims.define(33060826, rebind_wait_seconds=86_400)

@@ -30,6 +30,8 @@ RELAYED = frozenset({"bill.bound", "binding.disputed"})
 """Words of acts that any member may relay: who did is nobody's business."""
 CONSEQUENCES = frozenset({"claim.due", "claim.settled", "booking.doubtful"})
 """What an act may do to others, whom even its sender is not told of."""
+ENDED = frozenset({"consent.revoked", "mandate.revoked", "helper.revoked"})
+"""Told of a row that the item names by its act alone: who relays the end need not know the rest."""
 CATALOGUE = frozenset({"type.defined"})
 """What every member may know."""
 
@@ -83,10 +85,11 @@ def visible(reader: Reader, org: str, may_read: MayRead) -> Sight:
         ids = about.ids
         if reads(ids.get("code", "")) or (about.type in CATALOGUE and org):
             return about
-        if own and about.type not in CONSEQUENCES:
+        if own and about.type not in CONSEQUENCES | ENDED:
             return about  # it wrote all of that itself
         if not any(is_own(ids[role]) for role in PARTIES if role in ids):
-            return None
+            ended = own and about.type in ENDED
+            return replace(about, ids={"act": ids["act"]}) if ended else None
         if not _is_private(about) or is_own(ids.get("reimburser", "")):
             return about
         return replace(about, ids={role: ids[role] for role in ids if role not in HIDDEN})
