@@ -126,6 +126,9 @@ def test_who_shows_that_the_lock_is_its_own(asked: Asked, bill: Bill) -> None:
 
 def test_a_law_and_a_plan(asked: Asked, bill: Bill) -> None:
     assert asked.why(asked.caller("fund"), bill) == "statute"
+    assert asked.why(asked.caller("fund", NARROW), bill) == "statute"
+    accounts = asked.caller("fund", Limit(("bills.account_block",)))
+    assert asked.refusal(accounts, bill) == WebReason.FORBIDDEN
     asked.claims.plan(bill, "insurer", "mutual")
     assert asked.why(asked.caller("mutual"), bill) == "plan"
 

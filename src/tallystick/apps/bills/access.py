@@ -167,7 +167,7 @@ def may_read_bill(reader: Reader, caller: Caller, bill: Bill, now: int) -> str:
     if org is not None and own:
         why = _concern(reader, org, caller, base) or _right(reader, org, caller, base, now)
     why = why or by_grant(reader, caller, code, now)
-    if not why and org is not None and own and may(reader, org, STATUTE_ACTION, now, code):
+    if not why and org is not None and own and _by_law(reader, org, caller, code, now):
         why = "statute"
     if not why:
         raise forbidden(caller, bill.id)
@@ -186,6 +186,14 @@ def by_grant(
         if allows(reader, caller, word, now, code):
             return "keeper" if caller.kind == "keeper" else word
     return ""
+
+
+def _by_law(reader: Reader, org: str, caller: Caller, code: int, now: int) -> bool:
+    """Whether a law lets it claim, by a key that is for that; of a pass it needs no word more."""
+    keys = [each for each in caller.limits if not each.strict]
+    return all(each.allows(STATUTE_ACTION) for each in keys) and may(
+        reader, org, STATUTE_ACTION, now, code
+    )
 
 
 def _concern(reader: Reader, org: str, caller: Caller, bill: Bill) -> str:
