@@ -21,7 +21,6 @@ from tallystick.cli import (
     demo,
     foreign,
     founding,
-    gateway,
     holders_desk,
     importing,
     issuing,
@@ -126,7 +125,6 @@ app.add_typer(passes.app, name="pass")
 app.add_typer(bills, name="bills")
 app.add_typer(claims.app, name="claims")
 app.add_typer(vaults.app, name="vault")
-app.add_typer(gateway.app, name="gateway")
 app.add_typer(wallet.app, name="wallet")
 
 
