@@ -90,7 +90,7 @@ def size_of(path: Path) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds that something took, and when it was over; those in a disturbance counted apart."""
+    """Seconds that something took; calm: of what neither began nor ended in a disturbance."""
 
     all: list[float]
     calm: list[float]
@@ -99,11 +99,11 @@ class Times:
     def of(
         cls, ended: Sequence[float], took: Sequence[float], disturbed: Sequence[tuple[float, float]]
     ) -> Times:
-        """`disturbed`: from when to when something was killed, by the same clock."""
+        """`disturbed`: from when to when something was dead, by the same clock."""
         calm = [
             seconds
             for at, seconds in zip(ended, took, strict=True)
-            if not any(first <= at <= last for first, last in disturbed)
+            if not any(at >= first and at - seconds <= last for first, last in disturbed)
         ]
         return cls(sorted(took), sorted(calm))
 

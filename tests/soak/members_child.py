@@ -46,8 +46,8 @@ TICK_SECONDS = 0.01
 GATHER_SECONDS = 0.5
 """How long an insurer gathers what it does with one transaction."""
 TOGETHER = 100
-CONNECTIONS = 2
-"""Of each member."""
+CONNECTIONS = 4
+"""Of each member, as the SDK has it where nothing is said."""
 DRAIN_SECONDS_MAX = 240
 
 

@@ -304,6 +304,7 @@ class Served:
             self.disturbed,
             ended,
             self._watched,
+            seconds=self.options.seconds,
             p99_seconds_max=self.options.p99_seconds_max,
             flat=self.options.flat,
         )

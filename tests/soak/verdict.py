@@ -31,7 +31,7 @@ ROLES = ("node", "workers", "keepers")
 
 
 class Verdict:
-    """Figures of one run."""
+    """Figures of one run; memory, disk and CPU of the time in which bills were issued."""
 
     def __init__(
         self,
@@ -41,21 +41,23 @@ class Verdict:
         ended: Ended,
         watched: Watched,
         *,
+        seconds: int,
         p99_seconds_max: float,
         flat: bool,
     ) -> None:
-        self.folder, self.samples, self.ended = folder, samples, ended
+        self.folder, self.ended = folder, ended
+        self.samples = [each for each in samples if each.seconds <= seconds] or list(samples)
         self.missed: list[str] = []
         self.lines: list[tuple[str, str, str]] = []
         rows = read_times(folder / "times")
-        self._ended = rows[0::COLUMNS]
-        self._answers = rows[1::COLUMNS]
-        for name, at, bound in (
-            ("answer of a submit", 1, p99_seconds_max),
-            ("from there to a proven receipt", 2, None),
-            ("bill in hand to proven", 3, None),
+        self._ended, self._answers, proofs, whole, _ = (rows[n::COLUMNS] for n in range(COLUMNS))
+        proven = [at + took for at, took in zip(self._ended, proofs, strict=True)]
+        for name, ended_at, took, bound in (
+            ("answer of a submit", self._ended, self._answers, p99_seconds_max),
+            ("from there to a proven receipt", proven, proofs, None),
+            ("bill in hand to proven", proven, whole, None),
         ):
-            self._time(name, Times.of(self._ended, rows[at::COLUMNS], disturbed), bound)
+            self._time(name, Times.of(ended_at, took, disturbed), bound)
         for name in watched.reads:
             found = read_times(folder / f"times-{name}")
             times = Times.of(found[0::2], found[1::2], disturbed)
