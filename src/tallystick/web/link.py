@@ -22,8 +22,9 @@ from tallystick.web.frames import Failed, Frame, Kind, Told, Unpacker, failure, 
 NOTES_KEPT = 64
 CATCH_SECONDS = 0.3
 """After all moments were let go: by then the writer has begun its WAL anew."""
-MOMENTS_KEPT = 4
-"""Newer than the newest that meets the policy; the oldest of them is let go."""
+MOMENTS_KEPT = 8
+"""Newer than the newest that meets the policy. Of more, one in the middle is let go: the oldest are
+those that a keeper which is far behind signs next, the newest those of one that keeps up."""
 
 
 class Known(NamedTuple):
@@ -61,6 +62,8 @@ class Link(asyncio.Protocol):
         self._changed = asyncio.Event()
         self.on_change: list[Callable[[], None]] = []
         """Called when there is a new note."""
+        self.on_drop: list[Callable[[], None]] = []
+        """Called when moments must be let go."""
 
     # ---------------------------------------------------------------------------- asking
 
@@ -187,12 +190,14 @@ class Link(asyncio.Protocol):
             pinned.let_go()
 
     def _tidy(self) -> None:
-        """Let go of moments that nobody will ask for again."""
+        """Let go of moments that nobody will ask for again, and of some that somebody might."""
         good = self.proven()
-        for size in list(self.moments):
-            older = good is not None and size < good[0].size
-            if older or len(self.moments) > MOMENTS_KEPT + 1:
-                self._let_go(size)
+        reached = -1 if good is None else good[0].size
+        for size in [each for each in self.moments if each < reached]:
+            self._let_go(size)
+        waiting = sorted(size for size in self.moments if size > reached)
+        while len(waiting) > MOMENTS_KEPT:
+            self._let_go(waiting.pop(MOMENTS_KEPT // 2))
 
     def _let_go(self, size: int) -> None:
         self.moments.pop(size).let_go()
@@ -235,6 +240,8 @@ class Link(asyncio.Protocol):
         elif frame.kind == Kind.DROP:
             for size in list(self.moments):
                 self._let_go(size)
+            for call in self.on_drop:
+                call()
             self._write(pack(Kind.PINNED, 0))
             asyncio.get_running_loop().call_later(CATCH_SECONDS, self._catch)
         elif frame.kind == Kind.NOTE:
