@@ -148,6 +148,11 @@ _FORMS: tuple[tuple[Any, str, str], ...] = (
         "the id of a hook: h and 32 hex digits",
     ),
     (
+        r"\A[^/]+/.+\Z",
+        "数据行：种类/编号",
+        "a row: kind/id",
+    ),
+    (
         grants.GrantId,
         "授权编号：如 founding.0，或条目编号",
         "a grant: founding.0, or the id of the item that gave it",
