@@ -159,7 +159,8 @@ def _run_keeper(pipe: Connection, url: str, folder: Path) -> None:
         Client(url, auth=SignedBy(signer, lambda: int(time.time()))) as client,
         open_keeper(folder, RemoteSource(client), signer) as keeper,
     ):
-        keeper.step()
+        while keeper.step():
+            pass
         pipe.send(None)
         while not pipe.poll(KEEPER_SECONDS):
             keeper.step()

@@ -71,6 +71,7 @@ class Node:
         log_signer: Signer,
         clock: Clock,
         witnesses: Sequence[AskWitness] = (),
+        keeper_at: int | None = None,
     ) -> None:
         self.ledger = ledger
         self.clock = clock
@@ -91,7 +92,11 @@ class Node:
         )
         try:
             self.engine = EmbeddedEngine(
-                ledger, clock=clock, on_commit=self.publisher.wake, before_wal=self._let_go
+                ledger,
+                clock=clock,
+                on_commit=self.publisher.wake,
+                before_wal=self._let_go,
+                keeper_at=keeper_at,
             )
         except BaseException:
             self.publisher.close()
@@ -116,12 +121,14 @@ class Node:
         *,
         clock: Clock | None = None,
         witnesses: Sequence[AskWitness] = (),
+        keeper_at: int | None = None,
     ) -> Self:
         """Open the node of `folder`; `FileNotFoundError` when there is none.
 
-        `witnesses` are asked for their line under each checkpoint.
+        `witnesses` are asked for their line under each checkpoint. `keeper_at` is what a keeper's
+        clock says now: ours must not be ahead of it.
         """
-        return cls._around(Ledger.open(folder, rules()), log_signer, clock, witnesses)
+        return cls._around(Ledger.open(folder, rules()), log_signer, clock, witnesses, keeper_at)
 
     @classmethod
     def _around(
@@ -130,8 +137,11 @@ class Node:
         log_signer: Signer,
         clock: Clock | None,
         witnesses: Sequence[AskWitness] = (),
+        keeper_at: int | None = None,
     ) -> Self:
-        return checked(ledger, lambda sound: cls(sound, log_signer, clock or Clock(), witnesses))
+        return checked(
+            ledger, lambda sound: cls(sound, log_signer, clock or Clock(), witnesses, keeper_at)
+        )
 
     def close(self) -> None:
         """Finish what is queued, publish it, let go of the files."""

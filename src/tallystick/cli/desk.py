@@ -194,6 +194,7 @@ def open_node(
     log_key: Path | None = None,
     passphrase_file: Path | None = None,
     witnesses: Sequence[AskWitness] = (),
+    keeper_at: int | None = None,
 ) -> Iterator[Node]:
     """The node of a folder; its log key is by default the one in the folder's ``keys``."""
     path = log_key or folder / LOG_KEY
@@ -207,7 +208,7 @@ def open_node(
         )
     signer = load_signer(path, passphrase_file)
     try:
-        node = Node.open(folder, signer, witnesses=witnesses)
+        node = Node.open(folder, signer, witnesses=witnesses, keeper_at=keeper_at)
     except ValueError as error:
         fail("cli.not_log_key", "不是该网络的日志密钥", str(error), detail=str(path))
     with node:

@@ -1,4 +1,5 @@
-"""`tally keep`, `tally keepers`: a member's keeper at work, and how far each keeper is.
+"""`tally keep`, `tally keepers`: a member's keeper at work, and how far each keeper is; with
+`tally restore`, which needs them.
 
 Invariant: only a contradiction, trouble of its own or a person ends a keeper, never an absence.
 See docs/spec/keeper.md.
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from tallystick.cli import options, out
+from tallystick.cli import options, out, restoring
 from tallystick.cli.failures import FALSE, fail
 from tallystick.cli.keeping import orphaned, stop_event
 from tallystick.cli.letters import CaFile, Insecure
@@ -36,6 +37,7 @@ def add_to(app: typer.Typer) -> None:
     """Put the commands of this file into the tree."""
     app.command()(keep)
     app.command()(keepers)
+    restoring.add_to(app)
 
 
 def keep(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,7 +77,13 @@ def serve(
     stopping = stop_event()
     sock, settings = prepare(folder, config, listen, workers)
     asked = witnesses_of([*settings.config.witnesses.urls, *(witness or [])])
-    with open_node(folder, log_key=key, passphrase_file=passphrase_file, witnesses=asked) as node:
+    with open_node(
+        folder,
+        log_key=key,
+        passphrase_file=passphrase_file,
+        witnesses=asked,
+        keeper_at=keepers_clock(settings.config.keepers.urls),
+    ) as node:
         with Served(node, sock, settings) as served, metrics_server(served):
             print(served.url, flush=True)
             out.warn(f"{node.ledger.origin} is served; Ctrl-C stops it", "green")
@@ -89,6 +97,17 @@ def serve(
             detail=str(failure),
             exit_code=DAMAGED,
         )
+
+
+def keepers_clock(urls: Sequence[str]) -> int | None:
+    """What the clock of the keepers at these addresses says now, if one answers."""
+    from tallystick.cli.letters import trusted
+    from tallystick.client.sync import Client
+    from tallystick.engines.remote import clock_of
+
+    with ExitStack() as stack:
+        servers = [trusted(url, None, insecure=False) for url in urls]
+        return clock_of([stack.enter_context(Client(server)) for server in servers])
 
 
 def prepare(

@@ -80,16 +80,18 @@ class EmbeddedEngine:
         clock: Clock | None = None,
         on_commit: Callable[[], None] | None = None,
         before_wal: Callable[[], None] | None = None,
+        keeper_at: int | None = None,
         queued_bytes_max: int = QUEUED_BYTES_MAX,
     ) -> None:
         """Start the writer; raises `ClockDoubt` when the machine's clock is not believed.
 
         `on_commit` is called by the writer after each block: it must only wake someone.
         `before_wal` is called by it before the WAL begins anew: readers let go of old moments.
+        `keeper_at` is what a keeper's clock says now (Unix seconds), where one could be asked.
         """
         self._ledger = ledger
         self._clock = clock or Clock()
-        self._clock.start(ledger.head.at, ledger.folder)
+        self._clock.start(ledger.head.at, ledger.folder, keeper_at=keeper_at)
         self._on_commit = on_commit
         self._before_wal = before_wal
         self._making = threading.Lock()

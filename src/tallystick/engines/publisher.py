@@ -340,7 +340,8 @@ class Publisher:
             for keeper in self._keepers if known else ():
                 with suppress(VerificationFailed):
                     at = verify_cosignature(note, keeper.name, keeper.key)
-                    self._newest[keeper.name] = (checkpoint.size, at)
+                    before = self._newest.get(keeper.name, (0, 0))
+                    self._newest[keeper.name] = max(before, (checkpoint.size, at))
 
     def _pace(self) -> None:
         """Under load every block wakes us: what is signed is signed for all of a tenth second."""

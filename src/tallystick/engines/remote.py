@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tallystick.client import wire
 from tallystick.client.failures import Missing, NotYet, WrongAnswer
@@ -18,11 +18,18 @@ from tallystick.client.sync import Client
 from tallystick.client.wire import FRAMES_BYTES_MAX, Call
 from tallystick.ledger.feed import FRAME_BYTES_MAX, FeedBlock, read_frame
 from tallystick.protocol.checkpoint import parse_checkpoint, parse_note
-from tallystick.protocol.errors import Damaged, Malformed, Rejected, VerificationFailed
+from tallystick.protocol.errors import (
+    Damaged,
+    Malformed,
+    Rejected,
+    TallystickError,
+    VerificationFailed,
+)
 
 ANSWER_BYTES_MAX = FRAMES_BYTES_MAX + FRAME_BYTES_MAX
 """An answer ends with the block that makes it long enough."""
 ANSWER_SECONDS = 20.0
+CLOCK_SECONDS = 3.0
 BLOCKS_SECONDS = 600.0
 """For one answer of blocks, over a slow line."""
 
@@ -87,6 +94,20 @@ class RemoteSource:
             if str(error) != self._refused:
                 _log.warning("%s does not take our co-signature: %s", self.url, error)
             self._refused = str(error)
+
+
+def clock_of(clients: Sequence[Client]) -> int | None:
+    """What keepers' clocks say now, in Unix seconds: of those that answer the middle one."""
+    said = list[int]()
+    for client in clients:
+        try:
+            at = client.once(wire.health(), CLOCK_SECONDS).get("clock")
+        except TallystickError as error:
+            _log.warning("%s does not say what time it is: %s", client.server.url, error)
+            continue
+        if isinstance(at, int):
+            said.append(at)
+    return sorted(said)[len(said) // 2] if said else None
 
 
 def blocks(after: int, size: int) -> Call[bytes]:

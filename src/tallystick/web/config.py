@@ -58,6 +58,18 @@ class Policy(Record):
     ]
 
 
+class Keepers(Record):
+    """Keepers that answer over HTTP (tally keep --listen)."""
+
+    urls: Annotated[
+        list[str],
+        Meta(
+            description="their addresses; asked at the start what time it is: a clock that is "
+            "ahead of theirs is not believed"
+        ),
+    ]
+
+
 class Witnesses(Record):
     """C2SP witnesses that checkpoints are sent to (tlog-witness, add-checkpoint)."""
 
@@ -134,6 +146,7 @@ class Config(Record):
     listen: Listen
     limits: Limits
     policy: Policy
+    keepers: Keepers
     witnesses: Witnesses
     bodies: Bodies
     check: Check
@@ -147,6 +160,7 @@ DEFAULTS = Config(
     listen=Listen(host="127.0.0.1", port=8480, workers=1, public_url="", trusted_proxies=[]),
     limits=LIMITS,
     policy=Policy(file="trust.json"),
+    keepers=Keepers(urls=[]),
     witnesses=Witnesses(urls=[]),
     bodies=Bodies(box="", receivers=[], wallets=False),
     check=Check(archive="", key_file="", wrong_per_hour=20, asked_per_hour=600),
