@@ -13,9 +13,21 @@ from typing import Any
 import pytest
 from offices import HOSPITAL, signer
 from served import INSURER, OTHER, now
-from town import CODE, RIGHTLESS, SUSPENDED, Town, next_number, open_town, problem_of
+from town import (
+    CLAIMED,
+    CODE,
+    RIGHTLESS,
+    SUSPENDED,
+    Town,
+    TownCity,
+    next_number,
+    open_town,
+    problem_of,
+)
 
 from tallystick.client.passes import BILLS_READ, LEDGER_READ
+from tallystick.contracts.bills.items.holders import Act, GiveConsent, SaidConsent
+from tallystick.contracts.kit.acts import act_message
 from tallystick.ledger.feed import read_blocks, read_frame
 from tallystick.ledger.store import read_beside
 from tallystick.protocol.canonical import decode, encode, parse
@@ -222,6 +234,34 @@ def test_a_pass_that_is_not_for_bills_finds_no_transaction(town: Town) -> None:
     assert town.code(OTHER, f"{TRANSACTIONS}?sender={OTHER}") == (400, "web.malformed")
 
 
+def test_a_dry_run_tells_nothing_of_bills_that_its_sender_may_not_read(town: Town) -> None:
+    """Else any member could ask, without a trace, which numbers of any hospital are used."""
+    key = signer("of no bill")
+
+    def consent(bill: str) -> GiveConsent:
+        said = SaidConsent(
+            nonce=bytes(16),
+            bill=bill,
+            bound=0,
+            reader=RIGHTLESS,
+            purpose="claim",
+            fields=bytes(32),
+            until=format_instant(now() + 3_600),
+        )
+        message = act_message(town.city.node.network, "bills.consent/1", said)
+        act = Act(key=key.public_key, salt=bytes(32), signature=key.sign(message))
+        return GiveConsent(nonce=bytes(16), said=said, act=act)
+
+    bills = (town.bill(0).id, town.bill(CLAIMED).id, f"{CODE}:0000009990")
+    told = {}
+    for sender in (RIGHTLESS, "finance"):
+        data = town.sign(sender, "bills.consent/1", *map(consent, bills))
+        answer = town.ask(None, "POST", f"{TRANSACTIONS}/dry-run", body=data)
+        told[sender] = answer.json()["outcomes"]
+    assert told[RIGHTLESS] == ["web.forbidden"] * 3
+    assert told["finance"] == ["bills.holder_key", "bills.holder_key", "bills.bill_unknown"]
+
+
 def test_what_is_not_there_or_is_no_entry(town: Town) -> None:
     leaf = size_of(town) - 1  # of the last block
     assert town.code("finance", f"/api/v1/receipts/{leaf}") == (404, "web.not_found")
@@ -291,6 +331,25 @@ def test_slots_are_those_of_bills_that_the_caller_may_read(town: Town) -> None:
         "first=1&last=2&limit=0",
     ):
         assert town.code("finance", f"/api/v1/slots/{CODE}?{query}") == (400, "web.malformed")
+
+
+def test_no_page_tells_that_there_are_bills_beyond_what_may_be_read(town: Town) -> None:
+    holder, shown = town.holder(0)
+    own = town.issued[0].number
+    for last in (own, own + 1, 9_999):
+        path = f"/api/v1/slots/{CODE}?first={own}&last={last}&limit=1"
+        found = town.get(holder, path, **shown).json()
+        assert [each["id"] for each in found["rows"]] == [town.bill(0).id]
+        assert "after" not in found
+    whole = town.get(HOSPITAL, f"/api/v1/slots/{CODE}?first={own}&last={own + 1}&limit=1").json()
+    assert whole["after"] == town.bill(0).id
+    assert isinstance(town.city, TownCity)
+    town.city.claim(town.bill(3).id, 400)
+    assert town.code("finance", f"/api/v1/receipts/{size_of(town) - 2}?{WAIT}") == (200, "")
+    holder, shown = town.holder(CLAIMED)
+    found = town.get(holder, "/api/v1/rows/bills.claim?limit=1", **shown).json()
+    assert [each["id"] for each in found["rows"]] == [f"{town.bill(CLAIMED).id}/0"]
+    assert "after" not in found
 
 
 def test_rows_that_no_one_may_name(town: Town) -> None:

@@ -220,7 +220,7 @@ class Door:
         if row.role == "keeper":
             return Caller("keeper", row.org, signed.key, opening=signed.opening)
         return Caller(
-            "member", row.org, signed.key, limits=(_limit_of(row),), opening=signed.opening
+            "member", row.org, signed.key, limits=(limit_of(row),), opening=signed.opening
         )
 
     def _by_pass(self, reader: Reader, token: str) -> Caller:
@@ -235,7 +235,7 @@ class Door:
         if not _is_live(row, now) or self._revoked.is_revoked(shown.org, shown.id):
             raise Rejected(WebReason.PASS_ENDED, shown.id.hex())
         own = Limit(tuple(shown.may), tuple(shown.codes), strict=True)
-        return Caller("member", shown.org, shown.key, shown.id, (_limit_of(row), own))
+        return Caller("member", shown.org, shown.key, shown.id, (limit_of(row), own))
 
     def _find_key(self, reader: Reader, key: bytes) -> KeyRow | None:
         moment = self._moment(reader)
@@ -277,7 +277,7 @@ def _is_live(row: KeyRow, now: int) -> bool:
     return row.good and (row.until is None or now < parse_instant(row.until))
 
 
-def _limit_of(row: KeyRow) -> Limit:
+def limit_of(row: KeyRow) -> Limit:
     """A key that is bound to one number block is for its code."""
     codes = tuple(row.codes) if row.block is None else (row.block.code,)
     return Limit(tuple(row.actions), codes)

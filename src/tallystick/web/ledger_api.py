@@ -19,6 +19,7 @@ from tallystick.ledger.receipts import read_segment, state_document
 from tallystick.ledger.view import View
 from tallystick.protocol.batch import BatchReceipt
 from tallystick.protocol.canonical import Raw, builtins, decode, encode
+from tallystick.protocol.entry import ACCEPTED
 from tallystick.protocol.errors import Malformed, Rejected
 from tallystick.protocol.genesis import Genesis
 from tallystick.protocol.receipt import Receipt
@@ -26,6 +27,7 @@ from tallystick.protocol.row import Row, row_key
 from tallystick.protocol.transaction import (
     TRANSACTION_BYTES_MAX,
     signing_bytes,
+    split_transaction,
     transaction_id,
 )
 from tallystick.protocol.values import TxId
@@ -54,8 +56,6 @@ from tallystick.web.reasons import WebReason
 FEED_BYTES_MAX = 16 * 1024 * 1024
 PROOF_SECONDS = 2
 """How long a proof of a row may be waited for."""
-LOOKED_MAX = 10_000
-"""Rows that are looked at for one answer, whoever may read them."""
 NUMBERED = "bills.bill"
 """The kind of row that lies in the slots of pages."""
 _NUMBER = re.compile(r"[1-9][0-9]{7}:[0-9]{10}")
@@ -80,9 +80,18 @@ async def take(service: Any, data: bytes) -> Told:
 
 
 def dry_run(ask: Ask) -> Response:
-    """Say what would become of each item now; nothing is kept."""
-    why: dict[int, str] = {}
-    outcomes = ask.service.ledger.dry_run(ask.body, ask.service.clock(), why)
+    """Say what would become of each item now; nothing is kept.
+
+    Why an item would be refused is said of bills that its sender may read.
+    """
+    why, service = dict[int, str](), ask.service
+    outcomes = service.ledger.dry_run(ask.body, service.clock(), why)
+    header, items = split_transaction(ask.body)[:2]
+    with service.view() as view:
+        for n, item in enumerate(decode(items, list[dict[str, Any]])):
+            if outcomes[n] != ACCEPTED and not service.readers.rehearsed(view, header, item):
+                outcomes[n] = WebReason.FORBIDDEN.value
+                why[n] = f"item {n} names a bill that {header.sender} may not read, or none"
     return answer(DryRun(outcomes=outcomes, why={str(n): each for n, each in why.items()}))
 
 
@@ -315,20 +324,34 @@ def slots(ask: Ask) -> Response:
     query = ask.query
     if not 10_000_000 <= ask.path["code"] <= 99_999_999:
         raise Rejected(WebReason.NOT_FOUND, "a code has 8 digits", path="code")
+    return answer(_numbers(ask, query.first, query.last))
+
+
+def _numbers(ask: Ask, first: int, last: int) -> RowsAnswer:
+    """Looks only where the caller's may be, so that no time tells what lies elsewhere."""
+    code, readers = ask.path["code"], ask.service.readers
     kind = ask.service.ledger.rules.kinds[NUMBERED]
     with ask.service.view() as view:
-        each = view.scan_slots(kind, ask.path["code"], query.first, query.last)
-        return answer(_some(ask, view, each, query.limit))
+        spans = readers.spans(view, ask.caller, code, first, last)
+        found = (each for span in spans for each in view.scan_slots(kind, code, *span))
+        return _some(ask, view, found, ask.query.limit)
 
 
 def _some(ask: Ask, view: View, found: Iterator[Row], limit: int | None) -> RowsAnswer:
-    """As many as are asked for of those that the caller may read; looks at a bounded number."""
-    rows, last = list[Raw](), None
-    for looked, each in enumerate(found):
-        if len(rows) == (limit or ROWS_MAX) or looked == LOOKED_MAX:
+    """As many as are asked for, of those that the caller may read.
+
+    What it may not read decides neither where a page ends nor whether there is another: either
+    would tell where such rows are. So all of them are looked at, until one more may be read.
+    """
+    rows, last = list[Raw](), ""
+    for each in found:
+        if len(rows) == (limit or ROWS_MAX) and each.kind == NUMBERED:
+            return RowsAnswer(rows=rows, after=last)  # to look at a bill is to be noted as a reader
+        if not _may_read(ask, view, each):
+            continue
+        if len(rows) == (limit or ROWS_MAX):
             return RowsAnswer(rows=rows, after=last)
-        if _may_read(ask, view, each):
-            rows.append(Raw(encode(each)))
+        rows.append(Raw(encode(each)))
         last = each.id
     return RowsAnswer(rows=rows)
 

@@ -51,6 +51,14 @@ class Readers(Protocol):
     ) -> str:
         """A whole transaction."""
 
+    def rehearsed(self, reader: Reader, header: Header, item: Mapping[str, Any]) -> bool:
+        """Whether its sender may be told why an item of a dry run would be refused."""
+
+    def spans(
+        self, reader: Reader, caller: Caller, code: int, first: int, last: int
+    ) -> Iterable[tuple[int, int]]:
+        """Where in [first, last] the numbers of a code are that it may read, in order; or more."""
+
     def all(self, reader: Reader, caller: Caller) -> str:
         """Everything: blocks, whole transactions of others."""
 

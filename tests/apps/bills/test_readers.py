@@ -156,3 +156,43 @@ def test_everything_is_for_keepers_and_by_a_grant_of_every_code(reading: Reading
     for limit in (Limit(("bills.read",), strict=True), Limit(("*",), (33,))):
         assert reading.ask("all", reading.caller("finance", limit)) == NO
     assert reading.ask("all", ANONYMOUS) == WebReason.UNSIGNED
+
+
+# -------------------------------------------------------------------------- lists, dry runs
+
+
+def test_where_numbers_may_lie_that_somebody_may_read(reading: Reading) -> None:
+    def spans(caller: Caller) -> list[tuple[int, int]]:
+        return list(reading.readers.spans(reading.world.rows, caller, CLAIMED, 1, 9_999))
+
+    number = int(reading.bill.id.partition(":")[2])
+    assert spans(reading.caller("holder")) == [(number, number)]
+    assert spans(reading.caller("hospital")) == [(1, number)]
+    assert spans(reading.caller("hospital", Limit(("*",), (44,)))) == []
+    assert spans(reading.caller("clinic")) == spans(ANONYMOUS) == []
+    for name in ("finance", "keeper", "fund"):
+        assert spans(reading.caller(name)) == [(1, 9_999)]
+
+
+def test_why_an_item_would_be_refused_is_told_of_bills_that_its_sender_may_read(
+    reading: Reading,
+) -> None:
+    claims, other = reading.claims, reading.claims.issue(2)
+    terms = claims.terms("insurer", other)
+
+    def told(sender: str, **item: Any) -> bool:
+        header = reading.world._header(sender, "bills.lock/1", 1, f"{sender}/key", False)
+        assert isinstance(header, Header)
+        return reading.readers.rehearsed(reading.world.rows, header, item)
+
+    lock = {"claim": builtins(bytes(16)), "terms": builtins(terms), "amount": 99_999_999}
+    assert told("insurer", bill=other.id, **lock)
+    assert not told("mutual", bill=other.id, **lock)
+    unused = f"{CLAIMED}:0000009999"
+    for sender, expected in (("hospital", True), ("clinic", False)):
+        assert told(sender, said={"bill": other.id}) is expected
+        assert told(sender, settles=[other.id]) is expected
+        assert told(sender, finding=f"{other.id}/0") is expected
+        assert told(sender, code=CLAIMED, number=1) is expected
+    assert not told("hospital", bill=unused)
+    assert told("clinic", org="hospital")

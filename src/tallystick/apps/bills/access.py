@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from tallystick.apps.bills.holder_log import Touched
 from tallystick.client.passes import BILLS_READ, LEDGER_READ
@@ -27,7 +28,12 @@ from tallystick.contracts.bills.records.holders import (
     helper_holds,
     holder_salt,
 )
-from tallystick.contracts.bills.views.bills import acts_for, find_bill, list_allotments
+from tallystick.contracts.bills.views.bills import (
+    acts_for,
+    find_bill,
+    list_allotments,
+    own_ranges,
+)
 from tallystick.contracts.bills.views.claims import find_claims, find_plan
 from tallystick.contracts.bills.views.holders import (
     find_consent,
@@ -39,7 +45,7 @@ from tallystick.contracts.kit.acts import ActId
 from tallystick.contracts.kit.context import Reader
 from tallystick.contracts.kit.grants import Authority
 from tallystick.contracts.members.views import may
-from tallystick.protocol.canonical import Record, decode, encode
+from tallystick.protocol.canonical import Record, decode, encode, narrow
 from tallystick.protocol.entry import ACCEPTED
 from tallystick.protocol.errors import Malformed, Rejected
 from tallystick.protocol.row import row_key
@@ -82,6 +88,20 @@ class Shown(Record):
 def show(shown: Shown) -> str:
     """The header's value."""
     return urlsafe_b64encode(encode(shown)).rstrip(b"=").decode()
+
+
+def show_right(bill: BillId, item: Mapping[str, Any]) -> str:
+    """The header of a reimburser's item: what it says of its right to a bill, shown by itself."""
+    terms, opening = item.get("terms"), item.get("opening")
+    if not isinstance(terms, Mapping):
+        return ""
+    named = {"bill": bill, "terms": terms, "claim": item.get("claim"), "right": terms["right_id"]}
+    if isinstance(opening, Mapping):
+        named |= opening
+    try:
+        return show(narrow({n: each for n, each in named.items() if each is not None}, Shown))
+    except Malformed:  # of a grant, say: that is looked up
+        return ""
 
 
 def read_shown(text: str) -> Shown:
@@ -166,12 +186,32 @@ def may_read_bill(reader: Reader, caller: Caller, bill: Bill, now: int) -> str:
     why = ""
     if org is not None and own:
         why = _concern(reader, org, caller, base) or _right(reader, org, caller, base, now)
-    why = why or by_grant(reader, caller, code, now)
-    if not why and org is not None and own and _by_law(reader, org, caller, code, now):
-        why = "statute"
+    why = why or may_read_code(reader, caller, code, now)
     if not why:
         raise forbidden(caller, bill.id)
     return why
+
+
+def may_read_code(reader: Reader, caller: Caller, code: int, now: int) -> str:
+    """Why the caller may read all bills of a code; empty: it may not."""
+    why, org = by_grant(reader, caller, code, now), caller.org
+    if not why and org is not None and caller.kind == "member" and caller.own(code):
+        why = "statute" if _by_law(reader, org, caller, code, now) else ""
+    return why
+
+
+def own_spans(reader: Reader, caller: Caller, code: int) -> Iterator[tuple[int, int]]:
+    """Where bills of a code can be that the caller may read: what it issued, holds, or shows."""
+    named = [caller.bill, read_shown(caller.opening).bill if caller.opening else None]
+    for bill_code, number in (parse_bill_id(each) for each in named if each is not None):
+        if bill_code == code:
+            yield number, number
+    org = caller.org
+    if org is None or caller.kind != "member" or not caller.own(code):
+        return
+    for row in list_allotments(reader, code):
+        if org in row.former or acts_for(reader, org, row.holder):
+            yield from own_ranges(row)
 
 
 def by_grant(

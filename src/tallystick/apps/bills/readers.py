@@ -12,10 +12,19 @@ a kind of row that is not named here is read by a grant alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from tallystick.apps.bills.access import by_grant, find_readable, forbidden, may_read_bill
+from tallystick.apps.bills.access import (
+    by_grant,
+    find_readable,
+    forbidden,
+    may_read_bill,
+    may_read_code,
+    own_spans,
+    show_right,
+)
 from tallystick.client.passes import LEDGER_READ
 from tallystick.contracts.bills.records.accounts import (
     Account,
@@ -41,12 +50,12 @@ from tallystick.contracts.bills.records.supervision import Finding
 from tallystick.contracts.bills.views.bills import find_bill
 from tallystick.contracts.kit.context import Reader
 from tallystick.contracts.kit.grants import Authority
-from tallystick.contracts.kit.keys import KeyRow
+from tallystick.contracts.kit.keys import KeyRow, find_key
 from tallystick.contracts.members.records import Delivery, Keeper, Member
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.row import Row, row_key
 from tallystick.protocol.transaction import Header
-from tallystick.web.callers import Caller
+from tallystick.web.callers import Caller, limit_of
 from tallystick.web.reasons import WebReason
 
 Noted = Callable[[str, Caller, str], None]
@@ -116,6 +125,25 @@ class BillReaders:
             self._noted(bill_id, caller, why)
         return why
 
+    def rehearsed(self, reader: Reader, header: Header, item: Mapping[str, Any]) -> bool:
+        """Whether its sender may be told why an item would be refused.
+
+        Of bills that it may not read that would tell whether there are any, and how they stand,
+        and nothing would be left of the question.
+        """
+        key = find_key(reader, header.key)
+        if key is None:
+            return False
+        caller = Caller("member", header.sender, header.key, limits=(limit_of(key),))
+        for bill_id in sorted(_bills_named(item)):
+            asking = replace(caller, opening=show_right(bill_id, item))
+            try:
+                find_readable(reader, asking, bill_id, self._clock())
+            except Rejected as refusal:
+                if refusal.reason is not WebReason.NOT_FOUND:
+                    return False
+        return True
+
     def transaction(
         self, reader: Reader, caller: Caller, header: Header, items: Iterable[Mapping[str, Any]]
     ) -> str:
@@ -124,6 +152,23 @@ class BillReaders:
         if own and (_is_member(caller, None) or all(is_own(caller, item) for item in items)):
             return "sender"
         return self.all(reader, caller)
+
+    def spans(
+        self, reader: Reader, caller: Caller, code: int, first: int, last: int
+    ) -> Iterator[tuple[int, int]]:
+        """Where in [first, last] the numbers of a code can be that the caller may read, in order.
+
+        Of bills that it reimburses it asks by name: they lie among those of others.
+        """
+        if may_read_code(reader, caller, code, self._clock()):
+            yield first, last
+            return
+        after = first
+        for span in sorted(own_spans(reader, caller, code)):
+            start, end = max(span[0], after), min(span[1], last)
+            if start <= end:
+                yield start, end
+                after = end + 1
 
     def all(self, reader: Reader, caller: Caller) -> str:
         """Why the caller may read everything: blocks, whole transactions of others."""
@@ -183,6 +228,20 @@ def _about(item: Mapping[str, Any]) -> tuple[str | None, int | None]:
         if isinstance(named, str) and _BILL_ID.fullmatch(named):
             return named, int(named[:8])
     return None, code if isinstance(code, int) else None
+
+
+def _bills_named(item: Mapping[str, Any]) -> set[str]:
+    """All bills that an item is about, wherever it names them."""
+    found, look = {_about(item)[0]} - {None}, list[Any]([item])
+    while look:
+        each = look.pop()
+        if isinstance(each, Mapping):
+            look += each.values()
+        elif isinstance(each, list):
+            look += each
+        elif isinstance(each, str) and _BILL_ID.match(each):
+            found.add(each[:19])  # of a claim or a finding, too: their ids begin with the bill's
+    return {each for each in found if each is not None}
 
 
 def _code_of(row: Row | None, row_id: str) -> int | None:
