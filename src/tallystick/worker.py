@@ -27,7 +27,7 @@ from tallystick.contracts.kit.reasons import KitReason, LedgerReason
 from tallystick.engines.clock import Clock
 from tallystick.engines.process import tune
 from tallystick.keyring import load_vault_key
-from tallystick.ledger.beside import ReadLedger
+from tallystick.ledger.beside import Current, ReadLedger
 from tallystick.ledger.events import EventSource, combine
 from tallystick.ledger.rules import Rules
 from tallystick.node import rules
@@ -86,6 +86,7 @@ PATHS = TILE_PATHS | {
 }
 """What is served beside the table."""
 COUNT_SECONDS = 1.0
+_CLOCK = Clock()
 FIRST_NOTE_SECONDS_MAX = 2.0
 """A node signs within a fraction of that; a keeper that has nothing yet answers without."""
 PUBLIC = frozenset({"/api/v1/openapi.json", "/api/v1/health", "/checkpoint"}) | {
@@ -111,7 +112,7 @@ class Settings(Record):
 
 def clock() -> int:
     """Unix seconds."""
-    return Clock().now()
+    return _CLOCK.now()
 
 
 def reasons_of(rules: Rules) -> dict[str, Reason]:
@@ -140,8 +141,11 @@ class Worker:
         )
         self.revoked = Revoked(state / "revoked.db")
         self.verifier = RequestVerifier(settings.authorities, clock)
+        self.current = Current(self.ledger)
+        self.link.on_change.append(self.current.let_go)
+        self.link.on_drop.append(self.current.let_go)
         self.door = Door(
-            self.ledger.view,
+            self.current.view,
             self.ledger.network,
             verifier=self.verifier,
             nonces=NonceStore(state / "nonces.db", clock),
@@ -240,6 +244,7 @@ class Worker:
                 self.link.close()
                 self.reads.close()
                 self.logs.flush()
+                self.current.close()
                 self.ledger.close()
 
     async def _first_note(self, stop: asyncio.Event) -> None:

@@ -94,8 +94,11 @@ class View:
 
     def get(self, key: Key, kind: type[R]) -> R | None:
         """The row under `key`, typed as `kind`, or None."""
-        with self._naming():
+        try:
             return self._rows.get(key, kind)
+        except Damaged as error:
+            with self._naming():
+                raise error
 
     def scan(self, kind: type[R], prefix: str, after: str = "") -> Iterator[R]:
         """Rows of the map whose id starts with `prefix`, by id, those behind id `after`."""

@@ -14,6 +14,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,7 +134,8 @@ class AccessLog:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 self._db.executemany(
-                    "INSERT INTO reads (bill, at, who, means, why) VALUES (?, ?, ?, ?, ?)", batch
+                    "INSERT INTO reads (bill, at, who, means, why) VALUES (?, ?, ?, ?, ?)",
+                    sorted(batch, key=attrgetter("bill")),  # as their index has them
                 )
                 self._db.execute("COMMIT")
             except BaseException:

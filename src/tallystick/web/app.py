@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from functools import lru_cache
+from typing import Any, Protocol, TypeVar
 
 from anyio import to_thread
 from starlette.applications import Starlette
+from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -26,7 +28,11 @@ from tallystick.web.openapi import document
 from tallystick.web.problems import Problems
 from tallystick.web.reasons import WebReason
 
+T = TypeVar("T")
+
 QUERY_MEMBERS_MAX = 32
+QUERY_BYTES_KEPT = 48
+"""Of a query that is not read anew each time."""
 DOCUMENT_PATH = "/api/v1/openapi.json"
 
 
@@ -191,14 +197,25 @@ def _first(scope: Scope, name: bytes) -> bytes:
 
 def read_query(endpoint: Endpoint, request: Request) -> Any:
     """The query as the entry's record; a name that is not known or comes twice is refused."""
-    if not request.scope["query_string"]:
-        return from_texts({}, endpoint.query)
-    pairs = request.query_params.multi_items()
+    sent: bytes = request.scope["query_string"]
+    if len(sent) <= QUERY_BYTES_KEPT:
+        return _read_short(sent, endpoint.query)
+    return _read_query(sent, endpoint.query)
+
+
+def _read_query(sent: bytes, kind: type[T]) -> T:
+    pairs = QueryParams(sent).multi_items()
     values = dict(pairs)
     if len(values) != len(pairs) or len(pairs) > QUERY_MEMBERS_MAX:
         raise Malformed("a name stands twice in the query", path="query")
     try:
-        return from_texts(values, endpoint.query)
+        return from_texts(values, kind)
     except Malformed as error:
         error.path = f"query/{error.path}".rstrip("/")
         raise
+
+
+@lru_cache(maxsize=1_024)
+def _read_short(sent: bytes, kind: type[T]) -> T:
+    """Queries that are short are few, and their records can be shared: nothing changes them."""
+    return _read_query(sent, kind)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
@@ -89,16 +90,31 @@ class Endpoint:
         return f"{self.method.lower()}_{getattr(self.run, '__name__', 'run')}"
 
 
+class Answer(Response):
+    """Bytes and their type: what `Response` makes of them, without its detours."""
+
+    def __init__(self, data: bytes, status: int, media: str, headers: Mapping[str, str]) -> None:
+        self.status_code = status
+        self.background = None
+        self.body = data
+        own = [(b"content-length", b"%d" % len(data)), (b"content-type", media.encode("latin-1"))]
+        for name, text in headers.items():
+            own.append((name.lower().encode("latin-1"), text.encode("latin-1")))
+        self.raw_headers = own
+
+
 def answer(
-    value: object, *, status: int = 200, headers: Mapping[str, str] | None = None
+    value: object, *, status: int = 200, headers: Mapping[str, str] = MappingProxyType({})
 ) -> Response:
     """A record or a plain value as its canonical JSON."""
-    return Response(encode(value), status, dict(headers or {}), JSON)
+    return Answer(encode(value), status, JSON, headers)
 
 
-def raw(data: bytes, media: str = JSON, *, headers: Mapping[str, str] | None = None) -> Response:
+def raw(
+    data: bytes, media: str = JSON, *, headers: Mapping[str, str] = MappingProxyType({})
+) -> Response:
     """Bytes that are an answer already."""
-    return Response(data, 200, dict(headers or {}), media)
+    return Answer(data, 200, media, headers)
 
 
 def nothing() -> Response:

@@ -48,7 +48,7 @@ from tallystick.contracts.kit.context import slot_key
 from tallystick.ledger.receipts import read_segment
 from tallystick.ledger.records import Segment
 from tallystick.ledger.view import View
-from tallystick.protocol.canonical import Meta, Record, builtins, decode, encode
+from tallystick.protocol.canonical import Meta, Record, builtins, decode, decoder, encode
 from tallystick.protocol.entry import ACCEPTED
 from tallystick.protocol.errors import Rejected
 from tallystick.protocol.receipt import Receipt
@@ -58,6 +58,7 @@ from tallystick.web.endpoint import Ask, Endpoint, answer, raw
 from tallystick.web.ledger_records import Flag, Wait, WaitQuery
 from tallystick.web.reasons import WebReason
 
+_read_row = decoder(Bill).decode
 BILLS_MAX = 1_000
 LOOKED_MAX = 100_000
 """Numbers that are looked at for one answer."""
@@ -213,17 +214,20 @@ async def bill_receipt(ask: Ask) -> Response:
 
 async def bill_status(ask: Ask) -> Response:
     """How a number stands: its entry in the log and its row, or its absence, proven, and small."""
-    service, query = ask.service, ask.query
-    _bill_id(ask)  # of what is no number, nothing is proven
-    moment, known = await service.proven(-1, query.wait)
+    service, bill_id = ask.service, _bill_id(ask)  # of what is no number, nothing is proven
+    moment, known = await service.proven(-1, ask.query.wait)
     code, number = ask.path["code"], ask.path["number"]
-    with moment.lock:
+
+    def look(row: bytes | None) -> None:
+        found = None if row is None else _read_row(row)
         try:
-            read_bill(ask, moment.view)
+            service.readers.row(moment.view, ask.caller, found, f"{Bill.KIND}/{bill_id}")
         except Rejected as refusal:
             if refusal.reason is not WebReason.NOT_FOUND:
                 raise  # to whom a number's absence may be said, it is proven
-        return raw(service.prover(moment, known).status(code, number, Bill.KIND))
+
+    with moment.lock:
+        return raw(service.prover(moment, known).status(code, number, Bill.KIND, look))
 
 
 async def bill_claims(ask: Ask) -> Response:
