@@ -13,7 +13,7 @@ from province import CODE
 from world import World
 
 from tallystick.contracts.bills.records.bills import Bill
-from tallystick.ledger.beside import READERS_KEPT, ReadLedger
+from tallystick.ledger.beside import READERS_KEPT, Current, ReadLedger
 from tallystick.protocol.errors import Damaged, Malformed, Rejected, VerificationFailed
 from tallystick.protocol.transaction import parse_transaction
 
@@ -146,3 +146,23 @@ def test_a_changed_row_is_seen(world: World, beside: ReadLedger) -> None:
     db.execute("UPDATE slots SET data = replace(data, '\"good\":true', '\"good\":false')")
     with beside.view() as view, pytest.raises(Damaged):
         list(view.scan_slots(Bill, CODE, 1, 9))
+
+
+def test_what_is_current_is_held_until_something_newer_is_there(
+    world: World, beside: ReadLedger
+) -> None:
+    current = Current(beside)
+    first = current.now()
+    assert current.now() is first
+    for number in (3, 4):
+        world.issue(number)
+        with current.view() as view:
+            assert view is not first and view.head == world.ledger.head
+            assert current.now() is view
+    current.let_go()
+    before = world.ledger.store.wal_bytes()
+    world.ledger.store.checkpoint()
+    world.issue(5)
+    assert world.ledger.store.wal_bytes() <= before  # nothing was held
+    assert current.now().head == world.ledger.head
+    current.close()
