@@ -30,6 +30,7 @@ from faults.ground import Ground, copy, found
 from faults.kills import Victims
 from faults.offices_killed import KilledOffices
 from faults.readers import EXPECTED, monsters, mutate, readers
+from faults.served_killed import KilledServers
 from faults.signed import signed_mutants
 from soak.month import Month
 from soak.served import Options, Served
@@ -115,7 +116,18 @@ def hostile(folder: Path, seed: int) -> Counter[str]:
     return counted
 
 
-ROUNDS: tuple[Round, ...] = (power, disk, damage, hostile)
+def served(folder: Path, seed: int) -> Counter[str]:
+    """kill -9 of a server, its node, its workers, and of the hospital that issues through it."""
+    servers = KilledServers(folder, seed)
+    with servers.running():
+        for _ in range(8):
+            servers.round()
+    servers.check()
+    kills = Counter({f"kills of a served {way}": n for way, n in servers.seen.kills.items()})
+    return kills + Counter({"bills accepted by a hospital's SDK": servers.seen.accepted})
+
+
+ROUNDS: tuple[Round, ...] = (power, disk, damage, hostile, served)
 
 
 class Soak:

@@ -170,7 +170,8 @@ class Members:
 
         def done(committed: Committed) -> None:
             for each, _, _ in batch:
-                self._then(each, COMING[each.fate], 1.0)
+                if each.fate != "silent" or self.setting.reversal_wait:
+                    self._then(each, COMING[each.fate], 1.0)
             answers.set_result([None] * len(batch))
             self._count(-len(batch))
 

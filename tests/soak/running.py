@@ -88,8 +88,12 @@ class Running:
         self._popen.wait()
 
     def terminate(self) -> int:
-        """SIGTERM, and how it ended."""
+        """SIGTERM once it minds that, and how it ended."""
         assert self._popen is not None
+        until = time.monotonic() + START_SECONDS_MAX
+        while not _minds(self._popen.pid, signal.SIGTERM) and self._popen.poll() is None:
+            assert time.monotonic() < until, f"{self.name} does not mind SIGTERM"
+            time.sleep(0.05)
         self._popen.terminate()
         return self.ended()
 
@@ -113,6 +117,7 @@ class Running:
         if self._popen.poll() is None:
             self.kill()
         self._close_pipes()
+        self._popen = None
 
     def _close_pipes(self) -> None:
         if self._popen is not None:
@@ -120,6 +125,13 @@ class Running:
                 if pipe is not None:
                     with suppress(BrokenPipeError):
                         pipe.close()
+
+
+def _minds(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    [line] = [each for each in status.splitlines() if each.startswith("SigCgt:")] or [":0"]
+    return bool(int(line.partition(":")[2], 16) >> (number - 1) & 1)
 
 
 def child(stack: ExitStack, name: str, folder: Path, setting: Path) -> Running:

@@ -50,8 +50,10 @@ KEEPER_EVERY = 600
 """Seconds in which the keeper that is not required is away once, for a fifth of them."""
 BACKUP_EVERY = 300
 DEAD_EVERY = 120
-REVERSAL_WAIT_MAX = 45
-"""Seconds: who answers in time does so though the server was killed meanwhile."""
+REVERSAL_WAIT_SECONDS = 120
+"""Who answers in time does so though the server was killed meanwhile."""
+PATIENT_SECONDS_MIN = 240
+"""A shorter run has no refunds that nobody answers."""
 CALM_SECONDS = 5.0
 """After a kill, once requests are answered again, until latencies count as undisturbed."""
 FOLLOW_SECONDS_MAX = 120
@@ -83,14 +85,12 @@ class Served:
         self.disturbed: list[tuple[float, float]] = []
         self._load: list[Running] = []
         self._size = 0
-        self._backup: Running | None = None
         self._backups = 0
 
     def run(self) -> Verdict:
         """All of it, and what it came to."""
         at = now()
-        reversal_wait = min(max(self.options.seconds // 2, 8), REVERSAL_WAIT_MAX)
-        opened = found(self.node, self.seed, at, reversal_wait)
+        opened = found(self.node, self.seed, at, REVERSAL_WAIT_SECONDS)
         (self.node / "tally.toml").write_text(CONFIG.format(workers=self.options.workers))
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -98,7 +98,7 @@ class Served:
             url=self.url, seed=self.seed, network=opened.trust.network, trust=opened.trust,
             begins=opened.size, mandates_until=mandates_until(at), rate=self.options.rate,
             seconds=self.options.seconds, reads=self.options.reads,
-            reversal_wait=reversal_wait,
+            reversal_wait=REVERSAL_WAIT_SECONDS if self.options.seconds >= PATIENT_SECONDS_MIN else 0,
             dead_every=min(DEAD_EVERY, max(self.options.seconds // 2, 6)),
         )  # fmt: skip
         path = self.folder / "setting.json"
@@ -237,7 +237,6 @@ class Served:
     def _copy(self, elapsed: float) -> None:
         """`tally backup`, while all goes on."""
         backup, target = self._backup, self.folder / "backup"
-        assert backup is not None
         every = min(BACKUP_EVERY, self.options.seconds / 3)
         if backup.code is None and backup.pid is None and elapsed > every * (self._backups + 0.5):
             self._backups += 1
@@ -247,7 +246,6 @@ class Served:
             shutil.rmtree(target, ignore_errors=True)
             (self.folder / "backup.new").rename(target)
             backup.close()
-            self._backup = Running(backup.name, backup.command, self.folder)
             self.counted["backups"] += 1
 
     # ------------------------------------------------------------------------------ the end
@@ -283,7 +281,7 @@ class Served:
         last = -1
         while (size := int(self._health()["size"])) != last:
             last = size
-            time.sleep(2.0)
+            time.sleep(1.5)
         return size
 
     def _followed(self) -> int:

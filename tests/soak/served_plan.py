@@ -61,7 +61,7 @@ class Setting(Record):
     reads: int
     """Questions a second."""
     reversal_wait: int
-    """Seconds; some refunds wait for an insurer that never answers."""
+    """Seconds; some refunds wait for an insurer that never answers. 0: there is no time for it."""
     dead_every: int
     """The receiver of hooks is dead for a while, once in so many seconds."""
 

@@ -33,7 +33,7 @@ from tallystick.client.signing import SignedBy
 from tallystick.client.wire import Call
 from tallystick.contracts.bills.records.bills import Allotment, allotment_id, format_bill_id
 from tallystick.protocol.canonical import Record, encode, parse
-from tallystick.protocol.event import Event
+from tallystick.protocol.event import About, Event
 from tallystick.verify import Verifier
 
 T = TypeVar("T")
@@ -78,8 +78,8 @@ class Watchers:
         self.verifier = Verifier(setting.trust)
         self.chance = Random(f"{setting.seed}/reads")
         self.seen = {each.name: array("Q") for each in (*STREAMS, *HOOKS)}
-        self.last = {each.name: -1 for each in HOOKS}
-        """Of each hook, the newest event that is for it, as the stream of all says."""
+        self.last = {each.name: -1 for each in (*STREAMS, *HOOKS)}
+        """Of each, the newest event that is for it, as the stream of all says."""
         self.followers: dict[str, AsyncFollower] = {}
         self.bills: list[Known] = []
         self.count = self.earlier = 0
@@ -139,17 +139,13 @@ class Watchers:
                 self._note(event)
 
     def _note(self, event: Event) -> None:
-        for each in HOOKS:
-            if any(self._is_for(each, about.type, about.ids) for about in event.about):
+        for each in (*STREAMS, *HOOKS):
+            if any(is_for(each, about) for about in event.about):
                 self.last[each.name] = event.index
         for about in event.about:
             if about.type == "bill.issued":
                 code, _, number = about.ids["bill"].partition(":")
                 self._keep(Known(int(code), int(number), event.index))
-
-    def _is_for(self, feed: Feed, word: str, ids: dict[str, str]) -> bool:
-        own = feed.org == "finance" or ids.get("issuer") == feed.org
-        return own and word in feed.wanted.types
 
     def _keep(self, bill: Known) -> None:
         """A fair sample of all."""
@@ -282,13 +278,11 @@ class Watchers:
         self.over.set()
 
     def _late(self, size: int) -> list[str]:
-        cursors = {name: each.cursor for name, each in self.followers.items()}
-        late = [name for name, cursor in cursors.items() if cursor is None or cursor < size - 1]
-        for name, last in self.last.items():
-            seen = self.seen[name]
-            if last >= 0 and (not seen or seen[-1] < last):
-                late.append(name)
-        return late
+        everything = self.followers["all"].cursor
+        if everything is None or everything < size - 1:
+            return ["all"]
+        newest = {name: seen[-1] if seen else -1 for name, seen in self.seen.items()}
+        return [name for name, last in self.last.items() if newest[name] < last]
 
     def write(self) -> None:
         """Files for whoever started this."""
@@ -305,6 +299,14 @@ class Watchers:
             failure=self.failure,
         )
         (self.folder / "watched.json").write_bytes(encode(watched))
+
+
+def is_for(feed: Feed, about: About) -> bool:
+    """Whether who asks is a party, and wants it; finance may see everything."""
+    own = feed.org == "finance" or feed.org in about.ids.values()
+    ids = feed.wanted.ids.items()
+    wanted = not feed.wanted.types or about.type in feed.wanted.types
+    return own and wanted and all(about.ids.get(role) == each for role, each in ids)
 
 
 async def main(setting: Setting, folder: Path) -> int:
