@@ -5,21 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import wait
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 from offices import HOSPITAL, signer
-from served import RealCity, serving
+from served import RealCity, now, serving
+from web_server import WebServer
 
 from tallystick.apps.bills.acts import Issued, Reversal
 from tallystick.apps.bills.hospital import AsyncHospital, Hospital
 from tallystick.apps.bills.remote import Options
 from tallystick.cli.founding import make_policy
-from tallystick.client.failures import Missing
+from tallystick.client import wire
+from tallystick.client.failures import Missing, WrongAnswer
+from tallystick.client.signing import SignedBy
+from tallystick.client.sync import Client
 from tallystick.contracts.bills.records.bills import Bill
 from tallystick.contracts.kit.context import slot_key
 from tallystick.durable import Locked
-from tallystick.protocol.canonical import replace
+from tallystick.protocol.canonical import encode, replace
 from tallystick.protocol.errors import Rejected, VerificationFailed
 from tallystick.protocol.trust import TrustPolicy
 from tallystick.verify import Verdict
@@ -136,6 +143,55 @@ def test_rows_far_away_are_those_at_hand(town: Town, tmp_path: Path) -> None:
             with pytest.raises(Missing):
                 far.segment(10**9)
             assert far.get(slot_key(code, 9_999), Bill) is None
+
+
+def late(seconds: int) -> int:
+    return now() + seconds
+
+
+class Liar:
+    """Answers every question with the same bytes."""
+
+    def __init__(self, status: int, media: str, body: bytes) -> None:
+        self.status, self.media, self.body = status, media.encode(), body
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for _ in range(2):
+                await send({"type": (await receive())["type"] + ".complete"})
+            return
+        headers = [(b"content-type", self.media), (b"content-length", b"%d" % len(self.body))]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def test_nothing_is_believed_to_be_missing_or_to_be_as_it_was(town: Town, tmp_path: Path) -> None:
+    """Else an office would take a bill for never sent, and issue it once more."""
+    key = signer(f"{HOSPITAL}/key")
+    with town.open(tmp_path / "hospital") as hospital:
+        (bill,) = hospital.issue([town.draft(650)])
+        slot, connection = slot_key(bill.code, bill.number), hospital.connection
+        call = wire.row(Bill.KIND, f"{bill.code}:{bill.number:010}", proof=True)
+        old = httpx2.get(
+            town.url + call.path, params=call.query, auth=SignedBy(key, now), trust_env=False
+        )
+        missing = encode({"code": "web.not_found", "status": 404})
+        hour = 3_600
+        for liar, later, why in (
+            (Liar(404, "application/problem+json", missing), 0, "not proven"),
+            (Liar(200, "application/json", old.content), hour + 60, "older than the trust policy"),
+        ):
+            with WebServer(liar) as server:
+                url = f"http://127.0.0.1:{server.port}"
+                with Client(url, auth=SignedBy(key, now)) as told:
+                    real, connection.client = connection.client, told
+                    connection.clock = partial(late, later)
+                    with (
+                        connection.view() as view,
+                        pytest.raises(WrongAnswer, match=why),
+                    ):
+                        view.get(slot, Bill)
+                    connection.client, connection.clock = real, now
 
 
 def test_without_proofs_the_servers_word_is_taken(town: Town, tmp_path: Path) -> None:

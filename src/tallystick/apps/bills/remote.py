@@ -284,26 +284,33 @@ class RemoteView:
         shown = show(row_id) if show is not None and isinstance(key, int) else None
         if shown is not None:
             call = wire.showing(call, OPENING_HEADER, shown)
+        if self._connection.options.prove:
+            return self._proven(call, row_key(kind.KIND, row_id))
         try:
-            if self._connection.options.prove:
-                return self._proven(call, row_key(kind.KIND, row_id))
             said = self._client.run(call)
         except Missing:  # of a number that nothing befell: the server's word
             return None
         return None if said.row is None else encode(said.row)
 
     def _proven(self, call: wire.Call[wire.RowSaid], key: str) -> bytes | None:
-        """The row under its proof, of a moment that is no older than what was seen."""
-        until = time.monotonic() + FRESH_SECONDS
+        """The row, or that there is none, under a proof that is no older than what was seen, nor
+        than the policy allows: what is made of it could be made twice."""
+        connection, until = self._connection, time.monotonic() + FRESH_SECONDS
         while True:
-            said = self._client.run(call)
+            try:
+                said = self._client.run(call)
+            except Missing as error:
+                raise WrongAnswer(f"{call.path}: that it is not there was not proven") from error
             if said.proof is None:
                 raise WrongAnswer(f"{call.path}: no proof came with it")
             data = encode(said.proof)
-            verified = self._connection.verifier.state(data)
+            verified = connection.verifier.state(data)
             if verified.state is None or verified.state.key != key:
                 raise VerificationFailed(f"the proof is not of {key}", path="key")
-            self._connection.check(read_state(data).checkpoint.encode())
+            connection.check(read_state(data).checkpoint.encode())
+            age_seconds = connection.clock() - (verified.as_of or 0)
+            if age_seconds > connection.policy.status_max_age_seconds:
+                raise WrongAnswer(f"{call.path}: the proof is older than the trust policy allows")
             if verified.size >= self._size:
                 return None if verified.row is None else encode(verified.row)
             if time.monotonic() > until:
