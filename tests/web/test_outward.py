@@ -26,6 +26,7 @@ STRICT = OutwardRules()
             "::",
             "fe80::1",
             "fe80::1%eth0",
+            "fec0::1",
             "fc00::1",
             "fd12::1",
             "ff02::1",
@@ -58,6 +59,15 @@ def test_what_is_public(address: str) -> None:
 def test_addresses_that_are_refused(url: str) -> None:
     with pytest.raises(Malformed):
         check_url(url, STRICT)
+
+
+def test_no_answer_tells_what_a_name_within_our_walls_leads_to() -> None:
+    said = set[str]()
+    for found in (["10.1.2.3"], ["8.8.8.8", "fec0::1"], []):
+        with pytest.raises(Unreached) as caught:
+            post("https://files.corp.example/", STRICT, lookup=lookup(found))
+        said.add(str(caught.value))
+    assert len(said) == 1
 
 
 def test_addresses_that_are_taken() -> None:
