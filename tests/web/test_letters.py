@@ -14,11 +14,13 @@ from vaults import prepare, send
 
 from tallystick.client.failures import Away, Missing
 from tallystick.client.post import collect_letters, open_box, post, post_letters
+from tallystick.client.signing import SignedBy
 from tallystick.keyring import delivery_key_from_seed, signer_from_seed
+from tallystick.protocol.canonical import encode
 from tallystick.protocol.errors import Busy, Malformed, Rejected
 from tallystick.vault import mail
 from tallystick.vault.letterbox import LetterBox, Room, address_id, keep
-from tallystick.web.letters import letterbox_app
+from tallystick.web.letters import OPENED_EACH_MAX, letterbox_app
 
 AT = 1_768_181_467
 ARCHIVE = delivery_key_from_seed(sha256(b"archive").digest())
@@ -162,6 +164,24 @@ def test_nobody_else_gets_at_a_box(served: Served) -> None:
         assert (response.status_code, response.json()["code"]) == (401, "web.unsigned")
     served.now += 3_600
     assert collect_letters(served.client(OWNER), BOX, lambda name, data: None) == 1
+
+
+def test_one_client_opens_no_more_boxes_than_a_wallet_has_use_for(served: Served) -> None:
+    """Any key may open one, and there is room for so many: one flood would close them to all."""
+
+    def opened(n: int) -> httpx2.Response:
+        key, auth = sha256(b"%d" % n).digest(), SignedBy(OWNER, lambda: served.now)
+        body = encode({"delivery_key": key})
+        headers = {"content-type": "application/json"}
+        return http.post("/api/v1/boxes", content=body, headers=headers, auth=auth)
+
+    with httpx2.Client(base_url=served.url, trust_env=False) as http:
+        for n in range(OPENED_EACH_MAX):
+            assert opened(n).status_code == 200
+        refused = opened(OPENED_EACH_MAX)
+        assert refused.status_code == 503 and int(refused.headers["retry-after"]) > 60
+        assert opened(0).status_code == 200, "what is open stays so"
+    assert len(list((served.box.folder / "wallets").iterdir())) == OPENED_EACH_MAX
 
 
 def test_without_a_verifier_no_box_of_a_wallet_is_there(tmp_path: Path) -> None:

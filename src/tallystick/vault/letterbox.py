@@ -189,6 +189,10 @@ class LetterBox:
                 return self.open_box(delivery_key, owner)  # another was as quick
         return named
 
+    def is_open(self, named: str) -> bool:
+        """Whether somebody has opened this box."""
+        return self._owner(named) is not None
+
     def _make_room_for(self, box: Path) -> None:
         wallets = box.parent
         wallets.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -9,7 +9,9 @@ only when its wallet says that it has it. See docs/spec/delivery.md.
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, cast
@@ -20,12 +22,14 @@ from starlette.responses import Response
 from tallystick.contracts.members.views import find_delivery
 from tallystick.ledger.view import View
 from tallystick.protocol.canonical import Record
-from tallystick.protocol.errors import Reason
+from tallystick.protocol.errors import Busy, Reason
 from tallystick.protocol.values import Count, PublicKey, parse_instant
-from tallystick.vault.letterbox import TEXTS, LetterBox, LetterReason
+from tallystick.vault.letterbox import TEXTS, LetterBox, LetterReason, address_id
 from tallystick.vault.mail import FILE_BYTES_MAX
 from tallystick.web.app import make_app
 from tallystick.web.endpoint import BYTES, Access, Ask, Endpoint, answer, nothing, raw
+from tallystick.web.exchange import exchange_of
+from tallystick.web.gate import client_of
 from tallystick.web.problems import Problems
 from tallystick.web.requests import RequestVerifier
 
@@ -40,6 +44,12 @@ has. It is asked where no ledger can say whose key that is."""
 
 KEYS_SECONDS = 5.0
 """How old what is known of the members' delivery keys may be."""
+OPENED_EACH_MAX = 200
+"""Boxes that one client's network may open in an hour at one worker: they are for good, and all of
+them together are bounded."""
+CLIENTS_MAX = 10_000
+"""Whose boxes are counted; while there are more, nobody opens any."""
+HOUR_SECONDS = 3_600
 POST = "/api/v1/deliveries"
 BOX = "/api/v1/boxes/{address}"
 LETTER = "/api/v1/boxes/{address}/{name}"
@@ -181,6 +191,9 @@ class _Desk:
     def __init__(self, box: LetterBox, signer_of: SignerOf) -> None:
         self._box = box
         self._signer_of = signer_of
+        self._opened: Counter[str] = Counter()
+        self._hour = 0
+        self._lock = threading.Lock()
 
     def post_letters(self, ask: Ask) -> Response:
         self._box.take(ask.body)
@@ -189,7 +202,20 @@ class _Desk:
     def open_box(self, ask: Ask) -> Response:
         opening: OpenBox = ask.record
         owner = self._signer_of(ask.request, ask.body)
+        if not self._box.is_open(address_id(opening.delivery_key)):
+            self._count(client_of(exchange_of(ask.request.scope).client))
         return answer(OpenedBox(address=self._box.open_box(opening.delivery_key, owner)))
+
+    def _count(self, client: str) -> None:
+        """One box more of a client's, or `Busy`: any key is good for one, so keys cost nothing."""
+        hour = int(time.monotonic()) // HOUR_SECONDS
+        with self._lock:
+            if hour != self._hour:
+                self._hour, self._opened = hour, Counter()
+            new = client not in self._opened
+            if self._opened[client] >= OPENED_EACH_MAX or (new and len(self._opened) > CLIENTS_MAX):
+                raise Busy(HOUR_SECONDS)
+            self._opened[client] += 1
 
     def list_letters(self, ask: Ask) -> Response:
         owner = self._signer_of(ask.request, ask.body)
