@@ -83,10 +83,12 @@ class Kept:
                 text=True,
                 env=environment,
             )
-        if listen:
-            assert self.process.stdout is not None
-            self.url = self.process.stdout.readline().strip()
-            assert self.url.startswith("http://"), self.log.read_text()
+
+    def listens(self) -> None:
+        """Wait until it answers."""
+        assert self.process is not None and self.process.stdout is not None
+        self.url = self.process.stdout.readline().strip()
+        assert self.url.startswith("http://"), self.log.read_text()
 
     def stop(self) -> int:
         """As by Ctrl-C; the exit code."""
