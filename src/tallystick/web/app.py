@@ -72,9 +72,11 @@ def make_app(
         for where, methods in by_path.items()
     ]
     entries.append(Route(path, openapi, methods=["GET"]))
-    return Starlette(
+    app = Starlette(
         routes=[*entries, *routes], exception_handlers=problems.handlers(fault), lifespan=lifespan
     )
+    app.router.redirect_slashes = False  # to wherever the Host header says; an entry has one path
+    return app
 
 
 class Entry:
