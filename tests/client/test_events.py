@@ -213,6 +213,7 @@ def test_half_a_message_is_none() -> None:
         b"id: x\n\n",
         b"id: 1\ndata: " + b"x" * 300_000 + b"\n\n",
         b"x" * 300_000,
+        b"id: " + b"9" * 5_000 + b"\n\n",
     ],
 )
 def test_what_is_no_event_stops_the_reader(lie: bytes) -> None:

@@ -33,6 +33,7 @@ PATH = "/api/v1/events"
 ROLES = frozenset({"issuer", "reimburser", "code", "bill"})
 """What a stream may be narrowed to, beside types."""
 MESSAGE_BYTES_MAX = 256 * 1024
+INDEX_CHARS_MAX = 16
 SILENCE_SECONDS = 45.0
 """Three heartbeats that did not come: the connection is dead."""
 CONNECT_SECONDS = 5.0
@@ -247,7 +248,8 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _index(text: str | None) -> int:
-    if text is None or not (text == "-1" or (text.isascii() and text.isdigit())):
+    whole = text is not None and text.isascii() and text.isdigit() and len(text) <= INDEX_CHARS_MAX
+    if text is None or not (text == "-1" or whole):
         raise WrongAnswer("a message whose id is no index")
     return int(text)
 
