@@ -21,6 +21,7 @@ from tallystick.cli import (
     demo,
     foreign,
     founding,
+    gateway,
     holders_desk,
     importing,
     issuing,
@@ -34,6 +35,7 @@ from tallystick.cli import (
     passes,
     presenting,
     proving,
+    reconciling,
     reserves,
     serving,
     sharing,
@@ -100,6 +102,7 @@ for group in (
     accounting,
     auditing,
     reserves,
+    reconciling,
     importing,
 ):
     group.add_to(bills)
@@ -125,6 +128,7 @@ app.add_typer(passes.app, name="pass")
 app.add_typer(bills, name="bills")
 app.add_typer(claims.app, name="claims")
 app.add_typer(vaults.app, name="vault")
+app.add_typer(gateway.app, name="gateway")
 app.add_typer(wallet.app, name="wallet")
 
 

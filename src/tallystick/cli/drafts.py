@@ -42,10 +42,10 @@ def open_drafts(file: Path) -> Iterator[Drafts]:
     with open_plain(file) as opened:
         first = opened.readline(TEXT_BYTES_MAX + 1)
         if file.suffix in LINES_SUFFIXES or _is_object(first):
-            yield Drafts(_drafts(_lines(first, opened)), None)
+            yield Drafts(drafts_of(_lines(first, opened)), None)
             return
         listed = _listed(first, opened, file)
-        yield Drafts(_drafts(listed), len(listed))
+        yield Drafts(drafts_of(listed), len(listed))
 
 
 def read_draft(file: Path) -> Body:
@@ -107,7 +107,8 @@ def _is_object(line: bytes) -> bool:
         return False
 
 
-def _drafts(stated: Iterable[Any]) -> Iterator[Body | Malformed]:
+def drafts_of(stated: Iterable[Any]) -> Iterator[Body | Malformed]:
+    """Drafts out of plain values, each standing in for itself alone."""
     for one in stated:
         if isinstance(one, Malformed):
             yield one

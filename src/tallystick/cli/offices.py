@@ -15,7 +15,7 @@ from pathlib import Path
 from tallystick.apps.bills.addresses import FOLDER, Addresses
 from tallystick.apps.bills.drafting import Recipient
 from tallystick.apps.bills.holders import derive_holder_key
-from tallystick.apps.bills.office import Office
+from tallystick.apps.bills.trying import TryingOffice
 from tallystick.cli.acting import How, desk_of, owner_of
 from tallystick.cli.desk import Desk
 from tallystick.cli.failures import fail
@@ -47,7 +47,7 @@ def office_over(
     vault_key: VaultKey,
     archive: Recipient | None = None,
     addresses: Addresses | None = None,
-) -> Iterator[Office]:
+) -> Iterator[TryingOffice]:
     """The office of whose key it is, its vault in `folder`; what was under way is settled first.
 
     `Locked`: another process has it open. Each would take what the other has under way for lost.
@@ -55,7 +55,7 @@ def office_over(
     with desk.view() as view:
         org = owner_of(view, signer.public_key)
     with alone(folder), Vault.open(folder, vault_key.secret) as vault:
-        office = Office(
+        office = TryingOffice(
             folder,
             vault,
             org=org,
@@ -94,7 +94,7 @@ def known_addresses(folder: Path, vault_key: VaultKey) -> Iterator[Addresses | N
 
 
 @contextmanager
-def open_office(how: How, where: Where) -> Iterator[Office]:
+def open_office(how: How, where: Where) -> Iterator[TryingOffice]:
     """The office that the options of a command name."""
     if how.key is None:
         fail("cli.no_key", "缺少签名密钥", "which key signs this? name its file with --key")

@@ -6,7 +6,6 @@ what the ledger says is unused. See docs/spec/contracts/bills-paper.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +17,7 @@ from tallystick.cli.acting import How, act, acting, nonce
 from tallystick.cli.failures import REFUSED, fail
 
 if TYPE_CHECKING:
-    from tallystick.contracts.bills.records.bills import Allotment, Bill
+    from tallystick.contracts.bills.records.bills import Bill
     from tallystick.contracts.bills.records.paper import Booking
     from tallystick.contracts.kit.context import Reader
 
@@ -61,7 +60,7 @@ def exchange(how: How, bill: OneBill, form: Form = None) -> None:
 
     def items(view: Reader) -> list[Any]:
         row = read_blue(view, bill)
-        return [Exchange(nonce=nonce(), **_of_form(view, row, form))]
+        return [Exchange(**_of_form(view, row, form))]
 
     act(how, "bills.exchange/1", items)
 
@@ -72,7 +71,7 @@ def reprint(how: How, bill: OneBill, reason: options.Reason, form: Form = None) 
 
     def items(view: Reader) -> list[Any]:
         row = read_blue(view, bill)
-        return [Reprint(nonce=nonce(), reason=reason, **_of_form(view, row, form))]
+        return [Reprint(reason=reason, **_of_form(view, row, form))]
 
     act(how, "bills.reprint/1", items)
 
@@ -297,50 +296,17 @@ def _of_bills(how: How, action: str, kind: Any, bills: list[str], reason: str) -
 
 def _of_form(view: Reader, bill: Bill, form: str | None) -> dict[str, Any]:
     """The fields of an exchange: which bill, and which form out of whose stock."""
-    from tallystick.contracts.bills.views.bills import find_type_at
+    from tallystick.apps.bills.paper_desk import acting_for, free_form, on_form, stock_of
+    from tallystick.cli.inputs import parse_bill
     from tallystick.engines.clock import Clock
 
-    holder = _acting_for(view, bill.issuer)
-    if form is None:
-        row, number = _next_of(view, bill, holder)
-    else:
-        row, number = _stock_of(view, form, holder)
-    kind = find_type_at(view, row.code // 100, Clock().now())
-    return {
-        "bill": bill.id,
-        "version": bill.version,
-        "code": row.code,
-        "level": row.level,
-        "first": row.first,
-        "number": number,
-        "type_version": 1 if kind is None else kind.type_version,
-    }
-
-
-def _acting_for(view: Reader, org: str) -> str:
-    """The organisation itself, or whoever took over its duties."""
-    from tallystick.contracts.bills.views.bills import find_issuer
-
-    row = find_issuer(view, org)
-    while row is not None and row.successor is not None:
-        org = row.successor
-        row = find_issuer(view, org)
-    return org
-
-
-def _next_of(view: Reader, bill: Bill, holder: str) -> tuple[Allotment, int]:
-    """The holder's next unused form of the type that the bill's rules name."""
-    from tallystick.contracts.bills.reasons import BillsReason
-    from tallystick.contracts.bills.records.bills import parse_bill_id
-    from tallystick.contracts.bills.views.bills import find_type
-    from tallystick.contracts.bills.views.paper import next_form as following
-    from tallystick.protocol.errors import Rejected
-
-    kind = find_type(view, parse_bill_id(bill.id)[0] // 100, bill.type_version)
-    if kind is None or kind.rules.paper is None:
-        raise Rejected(BillsReason.PAPER_TYPE, "the type has no paper", path="bill")
-    stocks = _stocks(view, kind.rules.paper.type, holder)
-    found = next(((row, n) for row in stocks if (n := following(view, row)) is not None), None)
+    at = Clock().now()
+    holder = acting_for(view, bill.issuer)
+    found = (
+        free_form(view, bill, at)
+        if form is None
+        else stock_of(view, *parse_bill(form), holder=holder)
+    )
     if found is None:
         fail(
             *("cli.no_form", "没有可用的纸质票据号段", "your stock has no unused paper form"),
@@ -348,39 +314,7 @@ def _next_of(view: Reader, bill: Bill, holder: str) -> tuple[Allotment, int]:
                 "请领用该票种今年的纸质票据号段，或以 --form 指明",
                 "have forms of this year allotted, or name one with --form",
             ),
-            detail=f"type {kind.rules.paper.type}, {holder}",
+            detail=holder,
             exit_code=REFUSED,
         )
-    return found
-
-
-def _stocks(view: Reader, type_id: int, holder: str) -> Iterator[Allotment]:
-    """Open allotments of this year's forms in one hand, by id."""
-    from tallystick.contracts.bills.views.bills import list_allotments
-    from tallystick.engines.clock import Clock
-    from tallystick.protocol.values import format_instant
-
-    now = format_instant(Clock().now())
-    for row in list_allotments(view, holder=holder):
-        begun = row.active_from <= now and (row.until is None or now < row.until)
-        closed = row.account in ("submitted", "accepted") or row.state != "open"
-        if row.code // 100 == type_id and begun and not closed and not row.offline_days:
-            yield row
-
-
-def _stock_of(view: Reader, form: str, holder: str) -> tuple[Allotment, int]:
-    """The holder's allotment that a form lies in: of nested ones the innermost."""
-    from tallystick.cli.inputs import parse_bill
-    from tallystick.contracts.bills.reasons import BillsReason
-    from tallystick.contracts.bills.views.bills import list_allotments
-    from tallystick.contracts.kit import intervals
-    from tallystick.protocol.errors import Rejected
-
-    code, number = parse_bill(form)
-    for row in list_allotments(view, code, holder=holder):
-        own = row.first <= number <= row.last
-        if own and intervals.find(row.gone, number) is None:
-            return row, number
-    raise Rejected(
-        BillsReason.NUMBER_NOT_ALLOCATED, f"{form} is in no stock of {holder}", path="number"
-    )
+    return on_form(view, bill, found, at)

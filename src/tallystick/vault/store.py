@@ -225,6 +225,13 @@ class Vault(Kept):
         )
         return [_standing(row) for row in rows]
 
+    def listed(self, after: int, *, limit: int) -> list[tuple[int, Standing]]:
+        """The bodies that were put after the one with this id, in order, each with its id."""
+        rows = self._files.query(
+            f"SELECT {_COLUMNS}, id FROM bodies WHERE id > ? ORDER BY id LIMIT ?", (after, limit)
+        )
+        return [(int(row[-1]), _standing(row[:-1])) for row in rows]
+
     def get(self, code: int, number: int) -> tuple[bytes, bytes]:
         """Body and secret. `KeyError`: never put here, or erased; `Damaged`: not what was put."""
         self.erasures.check(code, number)

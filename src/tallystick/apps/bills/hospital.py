@@ -112,7 +112,7 @@ class Hospital:
         trust = (
             read_trust(read_file(policy, TRUST_BYTES_MAX)) if isinstance(policy, Path) else policy
         )
-        vault_key = _vault_key(folder / VAULT_KEY, passphrase)
+        vault_key = own_vault_key(folder / VAULT_KEY, passphrase)
         with ExitStack() as stack:
             stack.callback(os.close, take_lock(folder))
             connection = stack.enter_context(
@@ -122,14 +122,14 @@ class Hospital:
             office = Office(
                 folder,
                 vault,
-                org=_owner(connection, signer.public_key),
+                org=owner_of(connection, signer.public_key),
                 network=connection.network,
                 signer=signer,
                 holder_key=derive_holder_key(vault_key.secret),
                 submit=connection.submit,
                 view=connection.view,
                 clock=connection.clock,
-                archive=_recipient(connection, archive),
+                archive=recipient_of(connection, archive),
                 addresses=stack.enter_context(Addresses.open(folder / FOLDER, vault_key.secret)),
                 places=places,
             )
@@ -266,13 +266,14 @@ class AsyncHospital:
         return await asyncio.to_thread(act, *args, **kwargs)
 
 
-def _vault_key(path: Path, passphrase: str | None) -> VaultKey:
+def own_vault_key(path: Path, passphrase: str | None) -> VaultKey:
+    """The key in a file, made if there is none."""
     if path.exists():
         return load_vault_key(path, passphrase)
     return generate_vault_key(path, name="vault", passphrase=passphrase)
 
 
-def _owner(connection: Connection, key: bytes) -> str:
+def owner_of(connection: Connection, key: bytes) -> str:
     """Whose operating key this is."""
     with connection.view() as view:
         row = find_key(view, key)
@@ -281,7 +282,8 @@ def _owner(connection: Connection, key: bytes) -> str:
     return row.org
 
 
-def _recipient(connection: Connection, archive: str | None) -> Recipient | None:
+def recipient_of(connection: Connection, archive: str | None) -> Recipient | None:
+    """The archive of an organisation that has a delivery key on the ledger."""
     if archive is None:
         return None
     with connection.view() as view:
