@@ -46,7 +46,8 @@ def by_header(request: Request, body: bytes) -> Caller:
     org = request.headers.get("x-org")
     if org is None:
         raise Rejected(WebReason.UNSIGNED)
-    return Caller("member", org, bytes.fromhex(request.headers.get("x-key", "")))
+    key, pass_id = (bytes.fromhex(request.headers.get(name, "")) for name in ("x-key", "x-pass"))
+    return Caller("member", org, key, pass_id)
 
 
 class Running:

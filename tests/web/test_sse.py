@@ -202,6 +202,18 @@ def test_a_key_that_ends_ends_its_streams(world: Followed, worker: Worker) -> No
         assert client.get("/api/v1/events").json()["code"] == "ledger.key_ended"
 
 
+def test_who_follows_by_a_pass_asks_again_soon(world: Followed, tmp_path: Path) -> None:
+    """Its key is looked at with each page; that the pass was ended is found at the next request."""
+    limits = StreamLimits(life_seconds=30, pass_life_seconds=1)
+    with (
+        Worker(world, tmp_path / "hooks", limits=limits) as worker,
+        worker.client("hospital") as client,
+    ):
+        began = time.monotonic()
+        answer = client.get("/api/v1/events", headers={"x-pass": "01" * 16})
+        assert answer.text.endswith(": again\n\n") and time.monotonic() - began < 10
+
+
 def test_who_reads_nothing_is_dropped_loses_nothing_and_delays_nobody(
     world: Followed, worker: Worker
 ) -> None:

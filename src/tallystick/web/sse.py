@@ -51,6 +51,8 @@ class StreamLimits:
     """Who takes nothing for so long is dropped."""
     life_seconds: int = 3_600
     """After this the client asks again, with a new signature."""
+    pass_life_seconds: Annotated[int, Meta(ge=1)] = 60
+    """The same of a stream by a pass: that it was ended here is found when it asks again."""
     skipped_max: int = 1_000
     """Entries that are passed over before the cursor is told by itself."""
 
@@ -140,7 +142,9 @@ class Streams:
             raise Busy(5)
         if self._each[viewer.org] >= limits.streams_each:
             raise Busy(30)
-        return _Stream(self, viewer, wanted, after)
+        by_pass = bool(getattr(ask.caller, "pass_id", b""))
+        life_seconds = limits.pass_life_seconds if by_pass else limits.life_seconds
+        return _Stream(self, viewer, wanted, after, life_seconds)
 
     # ----------------------------------------------------------------- what streams tell us
 
@@ -171,12 +175,15 @@ class Streams:
 class _Stream(Response):
     """One answer that goes on."""
 
-    def __init__(self, streams: Streams, viewer: Viewer, wanted: Filter, after: int) -> None:
+    def __init__(
+        self, streams: Streams, viewer: Viewer, wanted: Filter, after: int, life_seconds: int
+    ) -> None:
         super().__init__(None, 200, _HEADERS, f"{MEDIA}; charset=utf-8")
         del self.headers["content-length"]
         self.viewer = viewer
         self.poke = asyncio.Event()
         self._streams = streams
+        self._life_seconds = life_seconds
         self._wanted = wanted
         self._cursor = after
         self._told = after
@@ -212,7 +219,7 @@ class _Stream(Response):
 
     async def _run(self, send: Send) -> None:
         limits, source = self._streams.limits, self._streams.source
-        ends = monotonic() + limits.life_seconds
+        ends = monotonic() + self._life_seconds
         await self._send(send, b"retry: %d\n" % RETRY_MILLISECONDS + position(self._cursor))
         while not self._over and monotonic() < ends:
             self.poke.clear()
