@@ -347,6 +347,27 @@ def test_a_torn_memory_of_what_it_signed_is_damage(scene: Scene) -> None:
             raise AssertionError
 
 
+def test_what_it_signed_last_is_shown_after_a_restart_and_binds_it(scene: Scene) -> None:
+    with scene.keeper() as keeper:
+        keeper.step()
+        note, size = keeper.note, keeper.note_size
+    with scene.keeper() as keeper:  # whoever follows nobody any more shows it all the same
+        assert (keeper.note, keeper.note_size) == (note, size)
+    path = scene.folder / "checkpoint"
+    path.write_bytes(b"nonsense")
+    with pytest.raises(Damaged, match="is not what was written"), scene.keeper():
+        raise AssertionError
+    origin = scene.world.ledger.origin
+    for wrong, match in (
+        (Checkpoint(origin, size + 2, bytes(32)), "is older than what was signed"),
+        (Checkpoint(origin, size, bytes(32)), "is not the log that was signed"),
+    ):
+        scene.sign(wrong)
+        path.write_bytes((scene.feed / "checkpoint").read_bytes())
+        with pytest.raises(Damaged, match=match), scene.keeper():
+            raise AssertionError
+
+
 def test_others_cannot_make_it_remember_what_it_never_said(scene: Scene) -> None:
     checkpoint = Checkpoint(scene.world.ledger.origin, 10**6, bytes(32))
     text = format_checkpoint(checkpoint)

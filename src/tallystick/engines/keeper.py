@@ -50,6 +50,8 @@ BLOCK_AHEAD_SECONDS_MAX = 60
 CONFIRMED_SECONDS_MAX = 60
 """How old the operator's word that this is the newest checkpoint may be."""
 SIGNED_FILE = "signed.json"
+NOTE_FILE = "checkpoint"
+"""The newest that was co-signed: a keeper shows it when its operator is gone for good."""
 IDLE_SECONDS = 60
 """How often an unchanged checkpoint is co-signed anew."""
 
@@ -155,6 +157,7 @@ class Keeper:
         """Size and line of what this process co-signed last."""
         self._unshown: bytes | None = None
         self._signed = self._last_signed()
+        self._recall()
 
     @classmethod
     def open(
@@ -287,6 +290,7 @@ class Keeper:
         write_file(self._folder / SIGNED_FILE, encode([checkpoint.size, at]))
         self._signed, self._line = (checkpoint.size, at), (checkpoint.size, line)
         self._keep_note(said.note, checkpoint.size)
+        write_file(self._folder / NOTE_FILE, self.note or b"")
         self._unshown = format_note(text, [line]).encode()
         self._hand_over()
 
@@ -303,6 +307,23 @@ class Keeper:
             own = self._line[1].split(" ")[:2]
             lines = [each for each in lines if each.split(" ")[:2] != own] + [self._line[1]]
         self.note, self.note_size = format_note(note.text, lines).encode(), size
+
+    def _recall(self) -> None:
+        """What was shown before the restart; `Damaged` when it is not of this ledger."""
+        path = self._folder / NOTE_FILE
+        if not path.exists():
+            return
+        try:
+            data = read_file(path, NOTE_BYTES_MAX)
+            said = self._read(data)
+        except (Malformed, VerificationFailed) as error:
+            raise Damaged(f"{path} is not what was written: {error}") from error
+        size = said.checkpoint.size
+        if size > self.ledger.head.size:
+            raise Damaged(f"{self.ledger.store.path} is older than what was signed in {path}")
+        if tiles.root_at(self.ledger.store, size) != said.checkpoint.root:
+            raise Damaged(f"{self.ledger.store.path} is not the log that was signed in {path}")
+        self.note, self.note_size, self.told_size = data, size, size
 
     def _last_signed(self) -> tuple[int, int]:
         """Written before each co-signature is shown: after a crash it is too new, never too old.
