@@ -451,11 +451,17 @@ def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
         assert stat.S_IMODE((tmp_path / "x" / name).stat().st_mode) == 0o600
 
 
-def test_only_one_delivers(site: Site) -> None:
-    second = site.deliver()
-    second.close()
+def test_only_one_delivers_and_the_next_when_it_ends(site: Site) -> None:
+    second, third = site.deliver(), site.deliver()
     assert isinstance(second.failure, Locked)
     assert site.delivering.failure is None
+    third.close()
+    site.delivering.close()
+    receiver = site.receiver()
+    site.hook(receiver, after=-1)
+    until(lambda: receiver.indices == site.due())
+    assert second.failure is None
+    second.close()
 
 
 def test_letters_that_are_dead_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

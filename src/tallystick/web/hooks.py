@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tallystick.client.hooks import sign_hook
-from tallystick.durable import take_lock
+from tallystick.durable import Locked, take_lock
 from tallystick.keyring import KeySigner, generate, load
 from tallystick.ledger.events import PAGE_MAX, EventSource, Page, Viewer
 from tallystick.protocol.canonical import encode
@@ -264,8 +264,9 @@ class DeliveryThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._deliverer: Deliverer | None = None
         self._started = threading.Event()
+        self._closing = threading.Event()
         self.failure: BaseException | None = None
-        """Why it ended by itself, or None."""
+        """Why it delivers nothing: it has ended, or another process still delivers."""
         self._thread = threading.Thread(target=self._main, name="tallystick-hooks", daemon=True)
         self._thread.start()
         self._started.wait()
@@ -277,6 +278,7 @@ class DeliveryThread:
 
     def close(self) -> None:
         """Break off what is under way; it is tried again at the next start."""
+        self._closing.set()
         if self._loop is not None and self._deliverer is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._deliverer.stop)
         self._thread.join()
@@ -292,11 +294,30 @@ class DeliveryThread:
 
     async def _run(self) -> None:
         signer = open_key(self._folder)
-        lock = take_lock(self._folder)  # two would tell everything twice
+        lock = await self._lock()
+        if lock is None:
+            return
         try:
             await self._deliver(signer)
         finally:
             os.close(lock)
+
+    async def _lock(self) -> int | None:
+        """Two would tell everything twice; the one before may be about to end: None when we are
+        closed first."""
+        while not self._closing.is_set():
+            try:
+                lock = take_lock(self._folder)
+            except Locked as error:
+                if self.failure is None:
+                    _log.warning("hooks are delivered by another process: %s", error)
+                self.failure = error
+                self._started.set()
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                self.failure = None
+                return lock
+        return None
 
     async def _deliver(self, signer: Signer) -> None:
         with HookStore(self._folder) as store:
@@ -306,6 +327,8 @@ class DeliveryThread:
                 store, self._source, signer, outward, clock=self._clock, rules=self._rules
             )
             self._started.set()
+            if self._closing.is_set():
+                self._deliverer.stop()
             try:
                 await self._deliverer.run()
             finally:
