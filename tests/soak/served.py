@@ -98,7 +98,9 @@ class Served:
             url=self.url, seed=self.seed, network=opened.trust.network, trust=opened.trust,
             begins=opened.size, mandates_until=mandates_until(at), rate=self.options.rate,
             seconds=self.options.seconds, reads=self.options.reads,
-            reversal_wait=REVERSAL_WAIT_SECONDS if self.options.seconds >= PATIENT_SECONDS_MIN else 0,
+            reversal_wait=(
+                REVERSAL_WAIT_SECONDS if self.options.seconds >= PATIENT_SECONDS_MIN else 0
+            ),
             dead_every=min(DEAD_EVERY, max(self.options.seconds // 2, 6)),
         )  # fmt: skip
         path = self.folder / "setting.json"
