@@ -238,6 +238,11 @@ def _sign_only(city: RealCity) -> Callable[[int], bytes]:
     return make
 
 
+def test_workers_that_start_together_on_a_new_folder_all_come_up(tmp_path: Path) -> None:
+    with RealCity(tmp_path) as city, serving(city, toml="[listen]\nworkers = 3\n") as served:
+        assert len(served.workers.pids) == 3
+
+
 def test_when_the_node_is_gone_its_workers_end_and_the_port_is_free(tmp_path: Path) -> None:
     """kill -9 of the node alone: nobody answers for a ledger that nobody writes."""
     with Server.made(tmp_path) as server:

@@ -7,6 +7,8 @@ See docs/architecture.md.
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import signal
 import socket
 import sys
@@ -92,6 +94,7 @@ FIRST_NOTE_SECONDS_MAX = 2.0
 PUBLIC = frozenset({"/api/v1/openapi.json", "/api/v1/health", "/checkpoint"}) | {
     each.path for each in ENDPOINTS if each.access is Access.PUBLIC
 }
+STARTING = "starting.lock"
 WEB = "web"
 """The folder below the ledger's where workers keep what they share: nonces, the log of reads."""
 
@@ -334,12 +337,24 @@ def is_public(path: str) -> bool:
     return path in PUBLIC or path.startswith("/tile/")
 
 
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Of workers that start together the first makes the shared files, the others find them."""
+    handle = os.open(folder / STARTING, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def main() -> None:
     """``python -m tallystick.worker DIR FD SETTINGS``: what `serve.Workers` starts."""
     folder, fd, settings = sys.argv[1:4]
     tune()
     (Path(folder) / WEB).mkdir(mode=0o700, exist_ok=True)
-    worker = Worker(Path(folder), decode(settings.encode(), Settings))
+    with _one_at_a_time(Path(folder) / WEB):
+        worker = Worker(Path(folder), decode(settings.encode(), Settings))
     uvloop.run(worker.run(socket.socket(fileno=int(fd))))
 
 
