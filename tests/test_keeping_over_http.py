@@ -6,6 +6,8 @@ Invariant: every process here is the one that members run; see `kept` and `serve
 from __future__ import annotations
 
 import random
+import re
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -47,6 +49,7 @@ from tallystick.web.config import read as config_of
 from tallystick.web.server import listening
 from tallystick.worker import Settings
 
+GUIDE = Path(__file__).parents[1] / "docs" / "guides" / "operations.md"
 READY_SECONDS_MAX = 5.0
 """About a second on a machine of its own; other tests may be busy on this one."""
 
@@ -237,20 +240,14 @@ def test_a_lost_operator_comes_back_out_of_its_keepers(town: Town) -> None:
         each.start(town.served.url, listen=True)
     for each in town.keepers:
         each.listens()
-    log_key = folder / "keepers" / "log.json"
-    write_log_key(log_key)
-    new = city.folder / f"node-{town.admitted}"
-    command: list[object] = ["restore", new, "--key", log_key]
-    for each in town.keepers:
-        command += ["--from", each.url]
-    command += ["--network", city.node.network.hex()]
-    old = ("--seen", city.node.folder / "feed" / "checkpoint")
-    refused = tally(*command, *old, "--json")
+    new, (restore, doctor, keepers) = folder / f"node-{town.admitted}", drill_of(town)
+    refused = tally(*restore, "--json")
     assert (refused.code, refused.error["code"]) == (3, "restore.known_loss")
     assert not new.exists()
-    said = " ".join(done(*command, *old, "--accept-loss").out.split())
+    said = " ".join(done(*restore, "--accept-loss").out.split())
     assert "LOSS WINDOW: what was acknowledged after" in said
     assert "2 leaves of it are lost" in said
+    assert "sound" in done(*doctor).out
     city.node = Node.open(new, signer("log"), clock=city.clock())
     town.open()
     assert city.node.ledger.head.size == lost.first
@@ -260,6 +257,26 @@ def test_a_lost_operator_comes_back_out_of_its_keepers(town: Town) -> None:
     with client(town.served, "finance") as asks:
         receipt = town.receipt(again.first, asks)
     assert town.verdict(receipt, town.policy(2)) is Verdict.ACCEPTED
+    assert "k/finance" in done(*keepers).out
+
+
+def drill_of(town: Town) -> list[list[str]]:
+    """The commands of the drill as the guide has them, about this town."""
+    folder = town.city.folder
+    write_log_key(folder / "log.json")
+    here = {
+        "https://ledger.example": town.served.url,
+        "NETWORK": town.city.node.network.hex(),
+        "keys/log.json": str(folder / "log.json"),
+        "rescued-checkpoint": str(town.city.node.folder / "feed" / "checkpoint"),
+        "new": str(folder / f"node-{town.admitted}"),
+    }
+    here |= {f"https://keeper-{n}.example": each.url for n, each in enumerate(town.keepers, 1)}
+    _, _, drill = GUIDE.read_text(encoding="utf-8").partition("\n## A lost operator\n")
+    blocks_ = re.findall(r"^ *```sh\n(.*?)^ *```$", drill.partition("\n## ")[0], re.M | re.S)
+    lines = [shlex.split(line) for line in "".join(blocks_).splitlines()]
+    assert len(lines) == 3 and all(line[0] == "tally" for line in lines)
+    return [[here.get(word, word) for word in line[1:]] for line in lines]
 
 
 def write_log_key(path: Path) -> None:

@@ -49,10 +49,7 @@ def keep(
     ],
     folder: Annotated[Path, typer.Option("--dir", "-d", help="The keeper's own folder.")],
     key: Annotated[Path, typer.Option("--key", "-k", help="Key file that co-signs.")],
-    network: Annotated[
-        str | None,
-        typer.Option("--network", help="The network's id, 64 hex digits, from whom you trust."),
-    ] = None,
+    network: options.Network = None,
     catch_up: Annotated[
         Path | None,
         typer.Option("--catch-up", metavar="EXPORT", help="Begin with an export's blocks."),

@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -64,12 +64,17 @@ def node(
                 break
         failure = running.failure
     if failure is not None:
-        fail(
-            *("cli.node_stopped", "节点已停止", "the node has stopped"),
-            todo=("运行 tally doctor 目录", "run tally doctor DIR"),
-            detail=str(failure),
-            exit_code=DAMAGED,
-        )
+        node_stopped(failure)
+
+
+def node_stopped(failure: BaseException) -> NoReturn:
+    """Say why a node has stopped by itself."""
+    fail(
+        *("cli.node_stopped", "节点已停止", "the node has stopped"),
+        todo=("运行 tally doctor 目录", "run tally doctor DIR"),
+        detail=str(failure),
+        exit_code=DAMAGED,
+    )
 
 
 @clock_app.command()

@@ -58,6 +58,10 @@ Trust = Annotated[
         show_default="$TALLY_TRUST, else ~/.config/tallystick/trust.json",
     ),
 ]
+Network = Annotated[
+    str | None,
+    typer.Option("--network", help="The network's id, 64 hex digits, from whom you trust."),
+]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this new file.")]
 VaultDir = Annotated[Path, typer.Option("--vault", help="Folder of the vault.")]
 VaultKeyFile = Annotated[Path, typer.Option("--vault-key", help="Key file of the vault.")]

@@ -7,6 +7,7 @@ goes on. See docs/guides/operations.md.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from shlex import quote
@@ -20,8 +21,19 @@ from tallystick.cli.letters import CaFile, Insecure
 
 if TYPE_CHECKING:
     from tallystick.client.failures import Equivocation
+    from tallystick.client.sync import Client
     from tallystick.engines.restoring import KnownLoss, Restored, Unheard
+    from tallystick.protocol.keys import Signer
     from tallystick.protocol.trust import TrustPolicy
+
+Seen = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--seen",
+        metavar="NOTE",
+        help="A checkpoint from elsewhere, first the old operator's: OLD/feed/checkpoint.",
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,22 +48,12 @@ def restore(
         typer.Option("--from", metavar="URL", help="A keeper that answers; give every one."),
     ],
     key: Annotated[Path, typer.Option("--key", "-k", help="Key file of the log.")],
-    network: Annotated[
-        str | None,
-        typer.Option("--network", help="The network's id, 64 hex digits, from whom you trust."),
-    ] = None,
+    network: options.Network = None,
     trust: Annotated[
         Path | None,
         typer.Option("--trust", help="Trust policy: names the network, and whom to believe."),
     ] = None,
-    seen: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--seen",
-            metavar="NOTE",
-            help="A checkpoint from elsewhere, first the old operator's: OLD/feed/checkpoint.",
-        ),
-    ] = None,
+    seen: Seen = None,
     without: Annotated[
         list[str] | None,
         typer.Option("--without", metavar="NAME", help="A live keeper that cannot be asked."),
@@ -72,10 +74,7 @@ def restore(
     Exit code 1: somebody told what is not so, or two keepers contradict each other.
     """
     from tallystick.cli.inputs import load_signer, read_file
-    from tallystick.client.failures import Equivocation
     from tallystick.engines.clock import Clock
-    from tallystick.engines.restoring import KnownLoss, Restoring, Unheard
-    from tallystick.node import FEED, live_keepers, rules
     from tallystick.protocol.checkpoint import NOTE_BYTES_MAX
 
     logging.basicConfig(format="%(message)s")
@@ -83,35 +82,52 @@ def restore(
     policy, expected = _named(network, trust)
     signer, clock = load_signer(key, passphrase_file), Clock()
     notes = {str(path): read_file(path, NOTE_BYTES_MAX) for path in seen or ()}
-    with ExitStack() as stack, out.progress() as bar:
+    with ExitStack() as stack:
         clients = _clients(stack, sources, signer, clock.now, ca_file, insecure)
-        restoring = Restoring(
-            *(folder, clients, rules(), live_keepers), network=expected, trust=policy
+        found = _restore(
+            *(folder, clients, signer.public_key, expected, policy),
+            seen=notes,
+            without=without or (),
+            accept_loss=accept_loss,
+            now=clock.now(),
         )
-        if signer.public_key not in restoring.genesis.log_keys:
-            fail(
-                *("cli.not_log_key", "不是创始文件中的日志密钥"),
-                "this is none of the log keys in the founding file",
-                detail=str(key),
-            )
+    if as_json:
+        out.json(_as_json(found))
+    else:
+        _print(found, folder, key)
+
+
+def _restore(
+    folder: Path,
+    clients: Sequence[Client],
+    key: bytes,
+    network: bytes,
+    trust: TrustPolicy | None,
+    /,
+    **asked: Any,
+) -> Restored:
+    """Restore, or say why not, and what to do about it."""
+    from tallystick.client.failures import Equivocation
+    from tallystick.engines.restoring import KnownLoss, Restoring, Unheard
+    from tallystick.node import FEED, live_keepers, rules
+
+    restoring = Restoring(folder, clients, rules(), live_keepers, network=network, trust=trust)
+    if key not in restoring.genesis.log_keys:
+        fail(
+            *("cli.not_log_key", "不是创始文件中的日志密钥"),
+            "this is none of the log keys in the founding file",
+            detail=key.hex(),
+        )
+    with out.progress() as bar:
         task = bar.add_task("blocks", total=None)
         try:
-            found = restoring.run(
-                FEED,
-                seen=notes,
-                without=without or (),
-                accept_loss=accept_loss,
-                now=clock.now(),
-                progress=lambda block: bar.update(task, completed=block.block),
+            return restoring.run(
+                FEED, progress=lambda block: bar.update(task, completed=block.block), **asked
             )
         except (Unheard, KnownLoss) as error:
             _undecided(error)
         except Equivocation as error:
             _contradicted(error)
-    if as_json:
-        out.json(_as_json(found))
-    else:
-        _print(found, folder, key)
 
 
 def _named(network: str | None, trust: Path | None) -> tuple[TrustPolicy | None, bytes]:
@@ -136,8 +152,13 @@ def _named(network: str | None, trust: Path | None) -> tuple[TrustPolicy | None,
 
 
 def _clients(
-    stack: ExitStack, sources: list[str], signer: Any, clock: Any, ca_file: Any, insecure: bool
-) -> list[Any]:
+    stack: ExitStack,
+    sources: list[str],
+    signer: Signer,
+    clock: Callable[[], int],
+    ca_file: Path | None,
+    insecure: bool,
+) -> list[Client]:
     from tallystick.cli.letters import trusted
     from tallystick.client.patience import Patience
     from tallystick.client.signing import SignedBy

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tallystick.cli import options, out
-from tallystick.cli.failures import DAMAGED, fail
-from tallystick.cli.keeping import STEP_SECONDS, stop_event
+from tallystick.cli.failures import fail
+from tallystick.cli.keeping import STEP_SECONDS, node_stopped, stop_event
 
 if TYPE_CHECKING:
     import socket
@@ -91,12 +91,7 @@ def serve(
                 pass
         failure = node.failure
     if failure is not None:
-        fail(
-            *("cli.node_stopped", "节点已停止", "the node has stopped"),
-            todo=("运行 tally doctor 目录", "run tally doctor DIR"),
-            detail=str(failure),
-            exit_code=DAMAGED,
-        )
+        node_stopped(failure)
 
 
 def keepers_clock(urls: Sequence[str]) -> int | None:
