@@ -68,6 +68,7 @@ class City:
         self.box = folder / "mail"
         self.box.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.now = parse_instant(founded_at) + 4 * 3600
+        self.year = int(founded_at[:4])
         self._nonces = 0
         genesis = Genesis(
             format="tallystick/genesis/v1",
@@ -108,7 +109,7 @@ class City:
             "bills.define_type",
             reference.define(nonce=self.nonce(), valid_from="2025-12-31T16:00:00Z"),
         )
-        named: dict[str, Any] = {"code": reference.code(2026), "first": 1}
+        named: dict[str, Any] = {"code": reference.code(self.year), "first": 1}
         top = Allot(nonce=self.nonce(), level=0, last=10 * block, holder="finance", **named)
         own = Allot(
             nonce=self.nonce(),

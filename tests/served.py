@@ -14,6 +14,7 @@ from typing import Any
 from acts import founder
 from offices import City, signer
 
+from tallystick.apps.bills.catalogue import TYPES, Scene
 from tallystick.client.signing import SignedBy
 from tallystick.client.sync import Client
 from tallystick.engines.clock import Clock
@@ -34,6 +35,11 @@ INSURER, OTHER = "insurer-01", "hospital-02"
 def now() -> int:
     """Unix seconds of this machine."""
     return int(time.time())  # noqa: TID251  # requests are judged by the clock of real processes
+
+
+def code(scene: Scene = "outpatient") -> int:
+    """The bill code that a city of today has for a scene."""
+    return TYPES[scene].code(int(format_instant(now() - AGED_SECONDS)[:4]))
 
 
 class RealCity(City):

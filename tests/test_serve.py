@@ -21,7 +21,7 @@ from offices import HOSPITAL
 from offices import signer as key_of
 from served import OTHER, RealCity, now, serving
 from serving_processes import Server, alive
-from town import TWO_WORKERS, Town, auth_of, eventually, issue_item, open_town, problem_of
+from town import CODE, TWO_WORKERS, Town, auth_of, eventually, issue_item, open_town, problem_of
 
 from tallystick.client.events import Follower
 from tallystick.client.hooks import Repeated, verify_hook
@@ -225,7 +225,7 @@ def test_a_stop_answers_what_is_under_way(tmp_path: Path) -> None:
             assert waiting.result(1).status_code in (202, 404)
             taken = [each for each in sent if not each.exception() and each.result().is_success]
         with city.node.view() as view:
-            issued = sum(1 for _ in view.scan_slots(Bill, 33_060_126, 9_000, 9_100))
+            issued = sum(1 for _ in view.scan_slots(Bill, CODE, 9_000, 9_100))
         assert issued >= len(taken) > 0, "what was answered is there"
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import httpx2
 from acts import founder
 from offices import ARCHIVE_KEY, HOSPITAL, VAULT_KEY, signer
-from served import INSURER, RealCity, now, serving
+from served import INSURER, RealCity, code, now, serving
 
 from tallystick.apps.bills.access import Shown, show
 from tallystick.apps.bills.acts import Issued, Reversal
@@ -49,7 +49,7 @@ from tallystick.serve import Served
 
 KEEPER = "keeper/finance"
 SUSPENDED, RIGHTLESS = "hospital-03", "insurer-02"
-CODE = TYPES["outpatient"].code(2026)
+CODE = code()
 BILLS = 6
 CLAIMED, REVERSED = 1, 2
 """Which of the bills has a claim of the insurer's, and which is reversed."""

@@ -24,7 +24,7 @@ from random import Random
 
 from faults.processes import kill, start
 from offices import HOSPITAL, signer
-from served import RealCity, now
+from served import RealCity, code, now
 from serving_processes import Server, key_file
 
 from tallystick.apps.bills.catalogue import TYPES
@@ -43,7 +43,7 @@ from tallystick.protocol.trust import read_trust
 from tallystick.vault import Vault
 
 NUMBERS = 1_000_000
-CODE = TYPES["outpatient"].code(2026)
+CODE = code()
 ALIVE_SECONDS_MAX = 1.5
 GOES_ON_SECONDS_MAX = 60
 WAYS = ("server", "server", "node", "worker", "hospital")
