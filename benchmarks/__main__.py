@@ -45,6 +45,7 @@ def main() -> None:
         cases.verifying(ground, figures, 5_000 // share)
         ground.ledger.close()
         proving.proving(folder / "ledger", figures, 50_000 // share)
+        http.browsers(folder / "ledger", figures, 200)
         http.statuses(folder / "ledger", figures, 100_000 // share)
         http.batches(folder / "http-batch", figures, 500_000 // share)
         http.singles(folder / "http-single", figures, 50_000 // share)

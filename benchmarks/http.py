@@ -12,17 +12,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import wait
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks import load, references
+from benchmarks import js_verify, load, references
 from benchmarks.cases import BATCH, Ground
 from benchmarks.driver import Done, Plan, drive, percentile, request
 from benchmarks.figures import Figure, Figures
 from benchmarks.load import Load
+from benchmarks.proving import Numbers
 from benchmarks.served import Site, empty_site, keeper_of, node_site
+from benchmarks.showing import note_of
 from tallystick.client import wire
 from tallystick.client.history import History
 from tallystick.client.passes import make_pass
@@ -30,8 +33,9 @@ from tallystick.client.signing import SignedBy
 from tallystick.client.submitting import Submitter
 from tallystick.client.sync import Client
 from tallystick.ledger.ledger import Ledger
+from tallystick.ledger.proving import Prover
 from tallystick.node import rules
-from tallystick.protocol.canonical import decode
+from tallystick.protocol.canonical import decode, encode
 from tallystick.protocol.trust import TrustPolicy
 
 CLIENTS = 64
@@ -144,8 +148,9 @@ def _milliseconds(name: str, latencies: Sequence[float], minimum: float | None =
 
 def statuses(folder: Path, figures: Figures, count: int) -> None:
     """http_status: numbers at random over a ledger that is there, against R5 in turn."""
-    last, network = _issued(folder)
-    random, each, rates = Random(5), max(count // WINDOWS, CLIENTS), list[float]()
+    with Ledger.open(folder, rules()) as ledger, ledger.view() as view:
+        numbers, network = Numbers(view, Random(5)), ledger.network
+    each, rates = max(count // WINDOWS, CLIENTS), list[float]()
     costs, ratios, empty = list[Cost](), list[float](), list[float]()
     token = make_pass(
         load.signer("finance"),
@@ -161,10 +166,10 @@ def statuses(folder: Path, figures: Figures, count: int) -> None:
             requests = [
                 request(
                     *("GET", site.name),
-                    f"/api/v1/bills/{load.CODE}/{_draw(random, last)}/status?wait=5",
+                    f"/api/v1/bills/{load.CODE}/{number}/status?wait=5",
                     headers=[("Authorization", f"Bearer {token}")],
                 )
-                for _ in range(each)
+                for number in numbers.draw(each)
             ]
             costs.append(measured(site, requests, CLIENTS))
             empty.append(each / measured(nothing, nothings, CLIENTS).server)
@@ -179,27 +184,26 @@ def statuses(folder: Path, figures: Figures, count: int) -> None:
         ),
         Figure("http_status_wall", median(each / one.done.seconds for one in costs[1:]), "/s"),
         _milliseconds("http_status_p99", latencies, 15),
-        Figure("http_status_bills", sum(last), "bills on that ledger"),
+        Figure("http_status_bills", numbers.issued, "bills on that ledger"),
     )
 
 
-def _issued(folder: Path) -> tuple[list[int], bytes]:
-    """How many numbers each hospital has used, and the network."""
+def browsers(folder: Path, figures: Figures, count: int) -> None:
+    """js_verify: the page's own modules in Node and in Chromium, beside Python, one core each."""
     with Ledger.open(folder, rules()) as ledger, ledger.view() as view:
-        found = []
-        for at in range(load.HOSPITALS):
-            first, low, high = at * load.NUMBERS_EACH + 1, 0, load.NUMBERS_EACH
-            while low < high:  # a row at low - 1, none at high
-                middle = (low + high) // 2
-                key = load.CODE * 10_000_000_000 + first + middle
-                low, high = (low, middle) if view.rows.row(key) is None else (middle + 1, high)
-            found.append(low)
-        return found, ledger.network
-
-
-def _draw(random: Random, last: Sequence[int]) -> int:
-    hospital = random.randrange(load.HOSPITALS)
-    return 1 + hospital * load.NUMBERS_EACH + random.randrange(last[hospital])
+        prover, policy = Prover(view, note_of(ledger)), load.trust(ledger)
+        random, receipts = Random(11), list[bytes]()
+        while len(receipts) < count:
+            with suppress(LookupError):  # a block's leaf has no receipt
+                receipts.append(prover.receipt(random.randrange(view.head.size)))
+    found = js_verify.measure(receipts, encode(policy))
+    python = found["python"] or 0.0
+    for name, program in (("js_verify", "chromium"), ("js_verify_node", "node")):
+        rate = found[program]
+        if rate is None:
+            figures.say(f"{name}: there is no {program} here")
+        else:
+            figures.add(Figure(name, rate, "receipts/s", rate / python, "Python"))
 
 
 # ------------------------------------------------------------------- a keeper over HTTP, the SDK

@@ -46,7 +46,7 @@ def proving(folder: Path, figures: Figures, count: int) -> None:
     beside = ReadLedger(folder, rules())
     with beside.view() as view:
         random, kept, rates = Random(7), Kept(), list[float]()
-        numbers = _Numbers(view, random)
+        numbers = Numbers(view, random)
         prover = Prover(view, note, kept)
         for _ in range(WINDOWS + 1):
             prover = Prover(view, note, kept)  # each second has a moment of its own
@@ -68,7 +68,7 @@ def proving(folder: Path, figures: Figures, count: int) -> None:
     beside.close()
 
 
-class _Numbers:
+class Numbers:
     """Numbers that were issued, of all hospitals."""
 
     def __init__(self, view: View, random: Random) -> None:
@@ -83,7 +83,13 @@ class _Numbers:
             low, high = (low, middle) if view.rows.row(key) is None else (middle + 1, high)
         return low
 
+    @property
+    def issued(self) -> int:
+        """How many there are."""
+        return sum(self._last)
+
     def draw(self, count: int) -> list[int]:
+        """So many, at random."""
         found = []
         for _ in range(count):
             hospital = self._random.randrange(load.HOSPITALS)

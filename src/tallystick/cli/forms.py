@@ -153,6 +153,11 @@ _FORMS: tuple[tuple[Any, str, str], ...] = (
         "a row: kind/id",
     ),
     (
+        r"\A[a-z0-9][a-z0-9._-]{0,39}\Z",
+        "令牌名称：小写字母、数字、点、_ 和 -，至多 40 个字符",
+        "a token's name: lower case letters, digits, dots, _ and -, at most 40",
+    ),
+    (
         grants.GrantId,
         "授权编号：如 founding.0，或条目编号",
         "a grant: founding.0, or the id of the item that gave it",
