@@ -63,7 +63,7 @@ def serving(
     """The city's node, answering on a port of its own; `toml`: settings, see `web.config`."""
     sock = listening("127.0.0.1", port)
     host, bound = sock.getsockname()
-    config = config_of(toml, {"TALLY_LOGS_REQUESTS": "false"})
+    config = config_of(toml, {} if "[logs]" in toml else {"TALLY_LOGS_REQUESTS": "false"})
     settings = Settings(config=config, authorities=[f"{host}:{bound}"], trust=trust)
     with Served(city.node, sock, settings) as served:
         yield served

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -260,3 +261,14 @@ def test_when_the_node_is_gone_its_workers_end_and_the_port_is_free(tmp_path: Pa
         assert server.process.wait(20) == 0
         with socket.create_server(("127.0.0.1", server.port)):
             pass  # nobody holds it any more
+
+
+def test_lines_of_the_log_go_where_the_settings_say(tmp_path: Path) -> None:
+    toml = '[logs]\nfile = "requests.jsonl"\n'
+    with RealCity(tmp_path / "city") as city:
+        with serving(city, toml=toml) as served:
+            assert httpx2.get(f"{served.url}/api/v1/network").status_code == 200
+        path = city.node.folder / "requests.jsonl"
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        assert "/api/v1/network" in [each["route"] for each in lines if each["event"] == "request"]
+        assert path.stat().st_mode & 0o777 == 0o600

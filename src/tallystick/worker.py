@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import TextIO
 
 import uvloop
 
@@ -50,7 +51,7 @@ from tallystick.web.exchange import Exchange
 from tallystick.web.frames import SOCKET
 from tallystick.web.gate import Gate
 from tallystick.web.hook_store import HookStore
-from tallystick.web.hooks import DeliveryThread, open_key
+from tallystick.web.hooks import DeliveryThread, RetryRules, open_key
 from tallystick.web.hooks_api import HooksApi
 from tallystick.web.letters import STATUSES, letter_endpoints, receiving_keys, signer_by
 from tallystick.web.link import Link
@@ -113,6 +114,14 @@ class Settings(Record):
     """Whether this worker delivers webhooks: one of them does."""
 
 
+def stream_of(folder: Path, name: str) -> TextIO:
+    """Where lines of the log go: a file beside the ledger, to which all workers append."""
+    if not name:
+        return sys.stderr
+    fd = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    return os.fdopen(fd, "a", encoding="utf-8")
+
+
 def clock() -> int:
     """Unix seconds."""
     return _CLOCK.now()
@@ -136,7 +145,7 @@ class Worker:
         self.link = Link(self.ledger, settings.trust, reasons_of(known))
         texts = {reason: text for domain in known.domains for reason, text in domain.texts.items()}
         self.problems = Problems(texts | LETTER_TEXTS, STATUSES)
-        self.logs = Log(clock)
+        self.logs = Log(clock, stream_of(folder, config.logs.file))
         self.counts = Counts()
         state = folder / WEB
         self.reads = AccessLog(
@@ -304,8 +313,13 @@ class Worker:
         if not (self._settings.hooks and self._settings.config.webhooks.enabled):
             yield
             return
+        config = self._settings.config.webhooks
         deliverer = DeliveryThread(
-            self.folder / WEB, self.source, clock=clock, outward=self._outward()
+            self.folder / WEB,
+            self.source,
+            clock=clock,
+            outward=self._outward(),
+            rules=RetryRules(give_up_seconds=3_600 * config.give_up_hours),
         )
         self.link.on_change.append(deliverer.wake)
         self.counts.gauge("tally_hooks_stopped", lambda: int(deliverer.failure is not None))

@@ -128,3 +128,18 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 def test_every_transaction_fits_in_a_body() -> None:
     assert DEFAULTS.limits.body_bytes >= TRANSACTION_BYTES_MAX
     assert DEFAULTS.limits.bodies_bytes >= 16 * DEFAULTS.limits.body_bytes
+
+
+def test_every_setting_is_read_somewhere() -> None:
+    sources = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "src").rglob("*.py")
+        if path.name != "config.py"
+    )
+    unread = [
+        f"{section}.{name}"
+        for section in Config.__struct_fields__
+        for name in fields_of(section)
+        if not re.search(rf"\.{name}\b", sources)
+    ]
+    assert unread == []
