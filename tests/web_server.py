@@ -26,7 +26,7 @@ QUICK = replace(
     header_seconds=0.4,
     idle_seconds=0.4,
     pace_seconds=0.4,
-    linger_seconds=0.4,
+    linger_seconds=2,
     stop_seconds=1.0,
     body_bytes=100_000,
 )
